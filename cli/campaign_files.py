@@ -32,6 +32,7 @@ MAX_KEPT: Final = 10_000
 
 _YAML: Final = (".yaml", ".yml")
 _JSON: Final = (".json", ".ndjson", ".jsonl")
+_NUMBER: Final = re.compile(r"-?[0-9][0-9.]*")
 _NAMED: Final = re.compile(r"`([a-z_.]+)`|\b([a-z_]+(?:\.[a-z_]+)+)|^([a-z_]+)")  # a field named in a sentence
 
 
@@ -172,9 +173,10 @@ def _duplicates(nodes: list[Node]) -> Iterator[FileProblem]:
         seen: dict[str, tuple[Node, int, str | None]] = {}
         for node in nodes:
             line, _, found, whole = locate(node, tuple(field.split(".")))
-            if not whole or not found.is_string:
+            if not whole or not (found.is_string or _NUMBER.fullmatch(found.text or "")):
                 continue
-            value, key = json.loads(found.text or ""), None
+            # A number as a code counts as its digits.
+            value, key = str(json.loads(found.text or "", parse_float=str, parse_int=str)), None
             if field == "code.shared_code":
                 if _is_archived(node):
                     continue  # its code may be used again

@@ -11,12 +11,13 @@ import typer
 from cli.connect import identity_rules, ledger
 from cli.errors import CommandFailedError, DatabaseUnavailableError, UsageProblemError
 from cli.output import moment, money, say, show_facts, show_json, show_table
-from schemas.limits import CONTROL_CHARACTERS, MAX_CODES, MAX_ID_LENGTH, identifier_problem
+from schemas.limits import CONTROL_CHARACTERS, MAX_CODES, MAX_ID_LENGTH, MAX_QUANTITY, identifier_problem
 from shared.domain.model.commands import Command
 from shared.domain.model.customer import NO_RULES, Customer, e164, email_address
 from shared.domain.model.ids import OrderKey, order_key, order_names, readable
-from shared.domain.model.money import parse_minor
-from shared.domain.model.order import Line, Order, check_amounts
+from shared.domain.model.money import naming, parse_minor
+from shared.domain.model.order import Line, Order, check_amounts, exact_line
+from shared.domain.model.quantity import parse_quantity, parse_unit_price
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.engine import Engine, LedgerUnavailableError, Rejected
 from shared.ledger.journal import encode_verdict
@@ -135,15 +136,15 @@ def order_of(key: OrderKey, amount: str | None, currency: str | None, lines: Seq
 def _line(number: int, text: str, currency: str) -> Line:
     product, _, quantity = text.rpartition(":")[0].rpartition(":")
     price = text.rpartition(":")[2]
-    if not product or not quantity.isdecimal() or not 0 < int(quantity) <= 1_000_000:
+    if not product or not quantity:
         raise UsageProblemError(
             f"--line {text!r} is not valid; write it as PRODUCT:QUANTITY:PRICE, like 510509:2:50.00."
         )
     if problem := identifier_problem(product):
         raise UsageProblemError(f"The product of --line {number} {problem}.")
-    return Line(
-        line_id=str(number), product_id=product, quantity=int(quantity), unit_minor=parse_minor(price, currency)
-    )
+    with naming(f"--line {text!r}"):
+        units, unit_minor, exact = exact_line(parse_quantity(quantity, MAX_QUANTITY), parse_unit_price(price, currency))
+    return Line(line_id=str(number), product_id=product, quantity=units, unit_minor=unit_minor, exact=exact)
 
 
 async def execute(command: Command, short_id: str) -> Verdict:

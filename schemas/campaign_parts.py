@@ -3,16 +3,17 @@
 Eligibility, stacking and issuing are in `schemas.campaigns`.
 """
 
-import re
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
+    ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
@@ -25,6 +26,7 @@ from schemas.common import (
     Amount,
     Currency,
     DiscountKind,
+    ExactDigits,
     Metadata,
     WrittenIdentifier,
     WrittenIdentifiers,
@@ -32,6 +34,14 @@ from schemas.common import (
 )
 from schemas.discount_kinds import KIND_FIELDS, SPECIAL_FIELDS
 from schemas.limits import LATEST, MAX_SOURCE_HEADERS, MAX_TEXT_LENGTH, MAX_URL_LENGTH, check_numbers, check_payload
+from schemas.written_values import (
+    check_amount,
+    moment_problem,
+    read_day,
+    read_local_time,
+    read_percent,
+    time_zone_problem,
+)
 
 _Value = TypeVar("_Value")
 
@@ -44,9 +54,6 @@ MAX_VALID_FOR: Final = timedelta(days=36_525)
 MAX_FREE_UNITS: Final = 1_000
 """The most units of a product that one coupon can give."""
 
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
 STORED: Final = "stored"
 """The validation context of a campaign from the ledger, which may have been saved before a limit existed."""
 
@@ -57,18 +64,31 @@ def is_stored(info: ValidationInfo) -> bool:
 
 
 def _moment_or_day(value: Any, moment: ValidatorFunctionWrapHandler, info: ValidationInfo) -> date:
-    if isinstance(value, str) and _DAY.fullmatch(value):
+    read: date | None = None
+    if isinstance(value, str):
+        read = read_day(value)
+        value = read_local_time(value, info.data.get("time_zone", "UTC")) or value
+    elif type(value) is date:
+        read = value
+    if read is None:
         try:
-            read = date.fromisoformat(value)
-        except ValueError as error:
-            raise ValueError("is not a day of the calendar") from error
-    else:
-        read = value if type(value) is date else cast("date", moment(value))
+            read = cast("date", moment(value))
+        except ValidationError as error:
+            if isinstance(value, str) and error.errors()[0]["type"] in _NO_MOMENT:
+                raise ValueError(moment_problem(value)) from None
+            raise
     latest = LATEST if isinstance(read, datetime) else LATEST.date()
     if read > latest and not is_stored(info):
         raise ValueError(f"must be before the year {LATEST.year + 1}; leave it out if there is no such time")
     return read
 
+
+_NO_MOMENT: Final = (
+    "string_pattern_mismatch",
+    "datetime_parsing",
+    "datetime_from_date_parsing",
+    "datetime_object_invalid",
+)
 
 MomentOrDay = Annotated[
     WrittenMoment,
@@ -76,7 +96,16 @@ MomentOrDay = Annotated[
     PlainSerializer(lambda value: value, return_type=Any),  # a date stays a date when it is written
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
 ]
-"""A time, or a date ("2027-01-01"), which is later converted to a time in the campaign's time zone."""
+"""A time, or a date ("2027-01-01"), which is later converted to a time in the campaign's time zone.
+
+A time without a zone ("2027-01-01T08:00:00") is read in the campaign's time zone, and kept with that zone's offset.
+"""
+
+GivenAmount = Annotated[Amount, BeforeValidator(check_amount)]
+"""An amount in a campaign; forms that are often written instead get an error with what to write."""
+
+CodePart = Annotated[WrittenIdentifier, ExactDigits()]
+"""A code, or a part of one; a number is the string of its digits."""
 
 
 class Section(BaseModel):
@@ -95,12 +124,17 @@ class DiscountDefinition(Section):
     """
 
     kind: DiscountKind
-    value: Amount | None = None
+    value: GivenAmount | None = None
     currency: Currency | None = None
-    max_discount: Amount | None = None
+    max_discount: GivenAmount | None = None
     per_unit: bool = False
     product_id: WrittenIdentifier | None = None
     payload: Metadata | None = None
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _read_percent(cls, value: Any, info: ValidationInfo) -> Any:
+        return read_percent(value, is_percentage=info.data.get("kind") == "percentage")
 
     @field_validator("payload")
     @classmethod
@@ -179,10 +213,10 @@ class CodeDefinition(Section):
 
     pattern: WrittenIdentifier | None = None
     charset: WrittenIdentifier | None = None
-    prefix: WrittenIdentifier | None = None
-    suffix: WrittenIdentifier | None = None
+    prefix: CodePart | None = None
+    suffix: CodePart | None = None
     length: Annotated[int, Field(ge=1, le=64)] | None = None
-    shared_code: WrittenIdentifier | None = None
+    shared_code: CodePart | None = None
 
     @model_validator(mode="after")
     def _check_one_form(self) -> Self:
@@ -225,10 +259,19 @@ class LimitsDefinition(Section):
     uses_per_coupon: Limit | None = None
     uses_per_customer: Limit | None = None
     uses_total: Limit | None = None
-    spend_total: Amount | None = None
+    spend_total: GivenAmount | None = None
     coupons_total: Limit | None = None
     coupons_per_customer: Limit | None = None
     caps: Annotated[tuple[CapDefinition, ...], Field(max_length=6)] = ()
+
+    @field_validator(
+        "uses_per_coupon", "uses_per_customer", "uses_total", "coupons_total", "coupons_per_customer", mode="before"
+    )
+    @classmethod
+    def _is_not_zero(cls, value: Any) -> Any:
+        if type(value) is int and value == 0:
+            raise ValueError("is 0, which would allow nothing; leave it out for no limit, or give at least 1")
+        return value
 
     @field_validator("caps")
     @classmethod
@@ -267,14 +310,17 @@ class HoursDefinition(Section):
 class WindowDefinition(Section):
     """The time in which coupons are valid: `[starts_at, ends_at)`. A date means the start of that day in `time_zone`.
 
+    So a campaign whose `ends_at` is 2026-12-31 runs through December 30; to include the 31st, write 2027-01-01. A time
+    without a zone is read in `time_zone`.
+
     `valid_for` (ISO 8601, "P30D") limits each coupon's own validity from its issue; a month is 30 days, a year 365.
     `hours`: the hours in which coupons can be used, in `time_zone`; none means always.
     """
 
+    time_zone: WrittenIdentifier = "UTC"
     starts_at: MomentOrDay | None = None
     ends_at: MomentOrDay | None = None
     valid_for: timedelta | None = None
-    time_zone: WrittenIdentifier = "UTC"
     hours: Annotated[tuple[HoursDefinition, ...], Field(max_length=50)] = ()
 
     @field_validator("valid_for")
@@ -290,7 +336,7 @@ class WindowDefinition(Section):
         try:
             ZoneInfo(value)
         except (OSError, ValueError, LookupError) as error:
-            raise ValueError('is not a time zone; write one as "UTC" or "Europe/Berlin"') from error
+            raise ValueError(time_zone_problem(value)) from error
         return value
 
 

@@ -16,6 +16,7 @@ from schemas.campaign_parts import (
     AppliesTo,
     CodeDefinition,
     DiscountDefinition,
+    GivenAmount,
     Limit,
     LimitsDefinition,
     Section,
@@ -23,7 +24,7 @@ from schemas.campaign_parts import (
     WindowDefinition,
     is_stored,
 )
-from schemas.common import Amount, Currency, Metadata, Text, WrittenIdentifier, WrittenIdentifiers
+from schemas.common import Currency, Metadata, Text, WrittenIdentifier, WrittenIdentifiers
 from schemas.limits import (
     CONTROL_CHARACTERS,
     MAX_CODES,
@@ -63,7 +64,7 @@ class EligibilityDefinition(Section):
     `min_quantity` counts units of the lines that the coupon applies to. `channels`: where the order was placed.
     """
 
-    min_order_amount: Amount | None = None
+    min_order_amount: GivenAmount | None = None
     min_order_amount_exclusive: bool = False
     min_quantity: Limit | None = None
     currency: Currency | None = None

@@ -25,6 +25,7 @@ from schemas.limits import (
     LATEST,
     MAX_INTEGER,
     MAX_LIST_LENGTH,
+    MAX_QUANTITY,
     MAX_TEXT_LENGTH,
     check_metadata,
     check_payload,
@@ -37,8 +38,13 @@ AMOUNT_PATTERN: Final = r"^[0-9]{1,18}(\.[0-9]{1,6})?$"
 """An amount of money: digits, optionally a point and decimals; no sign, exponent or blank.
 
 The limits of 18 and 6 digits are above any order and any currency's decimals (at most 4). The domain checks the
-currency's decimals. (pydantic's regular expressions are Rust's: `$` is the very end.)
+currency's decimals; further ones may be zeros, any number of them: see `schemas.repairs`. (pydantic's regular
+expressions are Rust's: `$` is the very end.)
 """
+PRICE_PATTERN: Final = r"^-?[0-9]{1,18}(\.[0-9]{1,6})?$"
+"""The price of one unit: like an amount, or negative."""
+QUANTITY_PATTERN: Final = r"^([0-9]{0,6}[1-9][0-9]{0,6}(\.[0-9]{1,6})?|0{1,7}\.[0-9]{0,5}[1-9][0-9]{0,5})$"
+"""A quantity above 0 as a decimal string. The domain accepts three decimals besides zeros, and checks the largest."""
 CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
 WRITTEN_IDENTIFIER_PATTERN: Final = r"\S"
 IDENTIFIER_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
@@ -61,9 +67,46 @@ class ExactDigits:
     """Marks a string that may be sent as a JSON number, which keeps its digits: see `schemas.parsing`."""
 
 
+class DefaultsToPosition:
+    """Marks the id of a line, which is its position in the list if it is missing."""
+
+
 class BlankInAvro:
     """Marks a string that may be null in JSON but is required in Avro, where null becomes a single blank."""
 
+
+class DecimalQuantity:
+    """Reads a quantity: an integer, or a decimal string. The integer comes first, so that it costs nothing more.
+
+    In Avro the field is a long as in the first version; decimals are in a second field: see DECIMAL_SUFFIX.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        whole = core_schema.int_schema(strict=True, ge=1, le=MAX_QUANTITY)
+        decimal = core_schema.str_schema(strict=True, pattern=QUANTITY_PATTERN)
+        return core_schema.union_schema(
+            [whole, decimal],
+            mode="left_to_right",
+            custom_error_type=QUANTITY_ERROR,
+            custom_error_message=QUANTITY_EXPECTED,
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_QUANTITY},
+                {"type": "string", "pattern": QUANTITY_PATTERN},
+            ]
+        }
+
+
+QUANTITY_ERROR: Final = "quantity"
+QUANTITY_EXPECTED: Final = (
+    f"must be a number above 0 and at most {MAX_QUANTITY:,} with at most three decimals, for example 2 or 0.395"
+)
+
+DECIMAL_SUFFIX: Final = "_decimal"
+"""The suffix of an Avro field that holds a decimal quantity as a string; the field without it holds a long."""
 
 JSON_SUFFIX: Final = "_json"
 """The suffix of an Avro field that holds, as JSON text, a value that the field without the suffix can't hold."""
@@ -92,8 +135,10 @@ Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, patter
 Shop = Annotated[str, Field(max_length=MAX_ID_LENGTH, pattern=SHOP_PATTERN)]
 """The id of the shop that an order belongs to. Empty counts as absent, because many producers send that."""
 
-TypedCode = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=TYPED_CODE_PATTERN)]
-"""A coupon code as a customer typed it: not blank, at most 255 characters; it may have tabs and line breaks."""
+TypedCode = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH, pattern=TYPED_CODE_PATTERN), ExactDigits()]
+"""A coupon code as a customer typed it: not blank, at most 255 characters; it may have tabs and line breaks.
+
+A number counts as the string of its digits."""
 
 OptionalIdentifier = Annotated[str, Field(max_length=MAX_ID_LENGTH, pattern=OPTIONAL_IDENTIFIER_PATTERN)]
 """An id that many producers send as an empty string instead of leaving it out; see `present`."""
@@ -106,6 +151,12 @@ Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
 
 Amount = Annotated[str, Field(pattern=AMOUNT_PATTERN), ExactDigits()]
 """Money as an exact decimal string ("125.00") in the currency given next to it."""
+
+UnitPrice = Annotated[str, Field(pattern=PRICE_PATTERN), ExactDigits()]
+"""The price of one unit; may be negative, and may have more decimals than the currency."""
+
+Quantity = Annotated[int | str, DecimalQuantity(), ExactDigits()]
+"""A quantity: an integer (2), or a decimal string with at most three decimals ("0.395")."""
 
 Currency = Annotated[str, Field(pattern=CURRENCY_PATTERN)]
 """ISO 4217, three upper-case letters ("USD")."""
@@ -165,8 +216,12 @@ def present(text: str | None) -> str | None:
 
 
 class EventPart(BaseModel):
-    """Base of everything inside an event: frozen, strict, unknown fields ignored."""
+    """Base of everything inside an event: frozen, strict, unknown fields ignored.
 
+    `blank_is_absent`: a blank string in an optional field counts as absent.
+    """
+
+    blank_is_absent: ClassVar[bool] = True
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
@@ -243,6 +298,11 @@ def metadata_problem(metadata: dict[str, JsonValue] | None, place: str = "metada
         except ValueError as error:
             return f"{place}: {error}."
     return None
+
+
+def holds_quantity(metadata: list[Any]) -> bool:
+    """Return whether a field with this metadata is a quantity, for which Avro has two fields."""
+    return any(isinstance(mark, DecimalQuantity) for mark in metadata)
 
 
 def holds_json(annotation: Any) -> bool:

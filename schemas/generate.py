@@ -24,7 +24,7 @@ from pydantic import BaseModel, JsonValue, create_model
 
 from schemas.campaigns import CampaignDefinition
 from schemas.catalogue import CATALOGUE
-from schemas.common import JSON_SUFFIX, BlankInAvro, holds_json
+from schemas.common import DECIMAL_SUFFIX, JSON_SUFFIX, BlankInAvro, holds_json, holds_quantity
 from schemas.registry import AvroSchema, committed_schemas
 
 FOLDER = Path(__file__).parent
@@ -44,6 +44,10 @@ def _mirror(model: type[BaseModel]) -> type[AvroBaseModel]:
     for name, field in model.model_fields.items():
         if any(isinstance(mark, BlankInAvro) for mark in field.metadata):
             fields[name] = (str, ...)
+            continue
+        if holds_quantity(field.metadata):
+            fields[name] = (int, ...)
+            fields[name + DECIMAL_SUFFIX] = (str | None, None)
             continue
         fields[name] = (_avro_type(field.annotation), ... if field.is_required() else field.default)
         if holds_json(field.annotation):

@@ -10,6 +10,7 @@ from pydantic import Field
 from schemas.common import (
     Amount,
     Currency,
+    DefaultsToPosition,
     Event,
     EventPart,
     Identifier,
@@ -17,26 +18,29 @@ from schemas.common import (
     Metadata,
     Moment,
     OrderCustomer,
+    Quantity,
     Shop,
     Text,
     TypedCode,
+    UnitPrice,
     metadata_problem,
 )
-from schemas.limits import MAX_CODES, MAX_LINES, MAX_QUANTITY
+from schemas.limits import MAX_CODES, MAX_LINES
 from schemas.limits import MAX_CYCLE as MAX_CYCLE  # noqa: PLC0414 - the gateway imports it from here
-
-Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY)]
 
 
 class OrderLine(EventPart):
-    """One line of an order. `unit_price` is the price of one unit in the order's currency."""
+    """One line of an order. `unit_price` is the price of one unit in the order's currency; negative for a rebate.
 
-    line_id: Identifier
+    `quantity` is a number of units (2), or a weight or length with at most three decimals (0.395).
+    """
+
+    line_id: Annotated[Identifier, DefaultsToPosition()]
     product_id: Identifier
     variant_id: Identifier | None = None
     collection_ids: Identifiers | None = None
     quantity: Quantity
-    unit_price: Amount
+    unit_price: UnitPrice
     metadata: Metadata | None = None
 
 
@@ -130,7 +134,7 @@ class OrderCancelled(OrderReference):
 
 
 class ReturnedLine(EventPart):
-    """The number of returned units of a line."""
+    """The number of returned units of a line, or the weight or length."""
 
     line_id: Identifier
     quantity: Quantity

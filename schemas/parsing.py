@@ -1,17 +1,14 @@
 """Read a JSON document into a model: fast if it is valid, exact for amounts sent as numbers, with clear errors.
 
 pydantic's JSON reader reads numbers as floats (12345678901234567890.12 becomes …567000), so the models have amounts as
-strings. A document with strings is read at once by compiled code. Only if that fails because an amount is a number, the
-document is read again with its digits kept.
+strings. A document with strings is read at once by compiled code. Only if that fails, the document is read again, with
+the digits of numbers kept and values rewritten that can only mean one thing: see `schemas.repairs`.
 """
 
-import json
 import re
-import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -22,12 +19,15 @@ from schemas.common import (
     IDENTIFIER_PATTERN,
     MOMENT_PATTERN,
     OPTIONAL_IDENTIFIER_PATTERN,
+    PRICE_PATTERN,
+    QUANTITY_ERROR,
+    QUANTITY_EXPECTED,
     SHOP_PATTERN,
     TYPED_CODE_PATTERN,
     WRITTEN_IDENTIFIER_PATTERN,
-    ExactDigits,
 )
 from schemas.limits import CONTROL_CHARACTERS, NO_CONTROL_CHARACTERS
+from schemas.repairs import repair
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -39,6 +39,7 @@ _MAX_TEXT = 1_000
 _WITHOUT_CONTROLS = (IDENTIFIER_PATTERN, SHOP_PATTERN, TYPED_CODE_PATTERN)
 _EXPECTED_BY_PATTERN = {
     AMOUNT_PATTERN: 'must be an amount of at least 0 written as a decimal string, for example "125.00"',
+    PRICE_PATTERN: 'must be a price written as a decimal string, for example "125.00", or "-5.00" for a rebate',
     CURRENCY_PATTERN: 'must be a currency of three upper-case letters, for example "USD"',
     IDENTIFIER_PATTERN: "must not be blank",
     SHOP_PATTERN: "must not be blank; leave it out, or empty, for an order without a shop",
@@ -67,6 +68,7 @@ _EXPECTED_BY_TYPE = {
     "too_long": "must have at most {max_length} entries",
     "literal_error": "must be {expected}",
     "value_error": "{error}",
+    QUANTITY_ERROR: QUANTITY_EXPECTED,
     "extra_forbidden": "is not a known field; correct or remove it",
 }
 
@@ -98,12 +100,6 @@ class InvalidDocumentError(ValueError):
         return [Problem(details["loc"], details["type"], _expected(details)) for details in self._details]
 
 
-class _Digits(str):
-    """A JSON number with its original digits."""
-
-    __slots__ = ()
-
-
 def parse(model: type[Model], document: bytes) -> Model:
     """Read `document` (UTF-8 JSON) as `model`. Raises InvalidDocumentError."""
     if b"\\" in document and _NUL.search(document):  # the search for one byte comes first, because it is fast
@@ -114,13 +110,15 @@ def parse(model: type[Model], document: bytes) -> Model:
         return model.model_validate_json(document)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=True, include_input=True)
-    exact = _with_amounts_as_strings(model, document, problems)
-    if exact is None:
+    repaired = repair(model, document, problems)
+    if repaired is None:
         raise InvalidDocumentError(describe(problems), problems)
     try:
-        return model.model_validate_json(exact)
+        return model.model_validate_json(repaired.document)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=True, include_input=True)
+    for problem in problems:
+        problem["loc"] = repaired.original(problem["loc"])
     raise InvalidDocumentError(describe(problems), problems)
 
 
@@ -151,53 +149,3 @@ def _expected(problem: ErrorDetails) -> str:
     if kind in _EXPECTED_BY_TYPE:
         return _EXPECTED_BY_TYPE[kind].format(**context)
     return problem["msg"].replace("Input should", "must", 1).rstrip(".")
-
-
-def _with_amounts_as_strings(model: type[BaseModel], document: bytes, problems: list[ErrorDetails]) -> bytes | None:
-    """Return the document with amounts that are numbers replaced by strings of their digits; None if it has none."""
-    names = _amount_names(model)
-    places = [p["loc"] for p in problems if p["type"] == "string_type" and p["loc"] and p["loc"][-1] in names]
-    if not places:
-        return None
-    try:
-        digits = json.loads(document, parse_float=_Digits, parse_int=_Digits)
-        rewritten = json.loads(document)
-        numbers = [(place, number) for place in places if isinstance(number := _at(digits, place), _Digits)]
-        for place, number in numbers:
-            _at(rewritten, place[:-1])[place[-1]] = str(number)
-    except (ValueError, LookupError, TypeError, RecursionError):
-        # The two readers differ (limits of digits or depth, or a duplicate key), so the amounts can't be located.
-        return None
-    return json.dumps(rewritten).encode() if numbers else None
-
-
-def _at(tree: Any, place: tuple[int | str, ...]) -> Any:
-    for part in place:
-        tree = tree[part]
-    return tree
-
-
-@cache
-def _amount_names(model: type[BaseModel]) -> frozenset[str]:
-    """Return the names of all fields, at any depth, that are marked with ExactDigits."""
-    return frozenset(_marked(model, set()))
-
-
-def _marked(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[str]:
-    if model in seen:
-        return
-    seen.add(model)
-    for name, field in model.model_fields.items():
-        parts = list(_parts(field.annotation))
-        if any(isinstance(part, ExactDigits) for part in [*field.metadata, *parts]):
-            yield name
-        for part in parts:
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                yield from _marked(part, seen)
-
-
-def _parts(annotation: Any) -> Iterator[Any]:
-    yield annotation
-    yield from getattr(annotation, "__metadata__", ())
-    for argument in typing.get_args(annotation):
-        yield from _parts(argument)

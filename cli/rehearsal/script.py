@@ -17,11 +17,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
 from schemas.campaigns import CampaignDefinition
+from schemas.limits import MAX_QUANTITY
 from shared.domain.model.customer import DEFAULT_RULES, IdentityRules
+from shared.domain.model.money import MoneyError, format_minor
+from shared.domain.model.quantity import amount_of, parse_quantity, parse_unit_price
 
 EVENTS: Final = {
     "order": "order.placed",
@@ -115,6 +117,12 @@ def _filled(number: int, line: Any) -> Any:
     return {"line_id": str(number), "quantity": 1, **line} if isinstance(line, dict) else line
 
 
+def _amount(line: Any, currency: str) -> int:
+    """Return the amount of a line in minor units. Raises MoneyError, TypeError or LookupError for an invalid one."""
+    quantity = parse_quantity(str(line["quantity"]), MAX_QUANTITY)
+    return amount_of(quantity, parse_unit_price(str(line["unit_price"]), currency))
+
+
 def _lines(then: Any, number: int) -> tuple[str, ...] | None:
     if then is None or isinstance(then, str):
         return None if then is None else (then,)
@@ -184,9 +192,10 @@ class Filling:
         if isinstance(lines, list) and lines:
             filled = [_filled(number, line) for number, line in enumerate(lines, start=1)]
             data["lines"] = filled
-            with suppress(ArithmeticError, TypeError, LookupError):
-                total = sum((Decimal(str(one["unit_price"])) * one["quantity"] for one in filled), Decimal())
-                data.setdefault("amount", str(total))
+            with suppress(MoneyError, TypeError, LookupError):
+                currency = str(data["currency"]).upper()
+                total = sum([_amount(one, currency) for one in filled])
+                data.setdefault("amount", format_minor(total, currency))
         if isinstance(codes := data.get("coupon_codes"), list):
             data["coupon_codes"] = [self.code(step, code) for code in codes]
 

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from cli.rehearsal.script import EVENTS, Filling, ScriptError, Step, codes_of
 from schemas.catalogue import BY_TYPE
+from schemas.common import Event
 from schemas.parsing import InvalidDocumentError, parse
+from schemas.salvage import salvaged, without_conflicts
 from services.issuer.handler import to_commands
 from services.redeemer.handler import to_command
 from services.redeemer.settings import RedeemerSettings
@@ -84,10 +86,17 @@ def _supplied(command: Command, filling: Filling, campaigns: Mapping[str, Campai
 def received(step: Step, data: dict[str, Any], prefix: str) -> ReceivedEvent:
     """Return the step's event as a service receives it. Raises ScriptError."""
     kind = EVENTS[step.kind]
+    document = json.dumps(data).encode()
     try:
-        model = parse(BY_TYPE[kind].model, json.dumps(data).encode())
+        read: Event = parse(BY_TYPE[kind].model, document)
     except InvalidDocumentError as error:
-        raise ScriptError(f"Step {step.number}, {step.kind}: {error}") from None
-    if problem := model.problem():
-        raise ScriptError(f"Step {step.number}, {step.kind}: {problem}")
-    return ReceivedEvent(id=str(step.number), source=f"{prefix}/rehearsal", type=kind, data=model, record=_NOWHERE)
+        in_part = salvaged(BY_TYPE[kind].model, document, error)
+        if in_part is None:
+            raise ScriptError(f"Step {step.number}, {step.kind}: {error}") from None
+        read = in_part
+    if problem := read.problem():
+        in_part = without_conflicts(read)
+        if in_part is None:
+            raise ScriptError(f"Step {step.number}, {step.kind}: {problem}")
+        read = in_part
+    return ReceivedEvent(id=str(step.number), source=f"{prefix}/rehearsal", type=kind, data=read, record=_NOWHERE)

@@ -94,13 +94,6 @@ def _parent(event: Json, path: tuple[str, ...]) -> Json:
     return event
 
 
-def _line(**fields: object) -> Callable[[Json], None]:
-    def change(event: Json) -> None:
-        event["data"]["lines"][0].update(fields)
-
-    return change
-
-
 _BROKEN_REWARDS: dict[str, Callable[[Json], None]] = {
     "no event id": _without("id"),
     "an empty event id": _with("", "id"),
@@ -131,14 +124,14 @@ _BROKEN_ORDERS: dict[str, Callable[[Json], None]] = {
     "an amount in words": _with("three", "data", "amount"),
     "an amount with three decimals, a string": _with("3.005", "data", "amount"),
     "an amount with three decimals, a number": _with(3.005, "data", "amount"),
-    "lines that are a string": _with("one of each", "data", "lines"),
+    "an amount with a comma": _with("3,00", "data", "amount"),
     "codes that are a string": _with("NO-SUCH-CODE", "data", "coupon_codes"),
-    "a code that is a number": _with([12345], "data", "coupon_codes"),
-    "a negative price": _line(unit_price="-3.00"),
-    "a price with three decimals": _line(unit_price="2.999"),
-    "a negative quantity": _line(quantity=-1),
-    "a quantity in words": _line(quantity="two"),
-    "a line without product": _line(product_id=None),
+    "codes that are an object": _with({"code": "NO-SUCH-CODE"}, "data", "coupon_codes"),
+    "an order id that is a number": _with(42, "data", "order_id"),
+    "a blank order id": _with(" ", "data", "order_id"),
+    "an amount with its currency": _with("3.00 USD", "data", "amount"),
+    "a time without a time zone": _with("2017-01-01T12:00:00", "data", "placed_at"),
+    "a customer that is a string": _with("household-0", "data", "customer"),
     "an `atomic` that is neither true nor false": _with("perhaps", "data", "atomic"),
 }
 

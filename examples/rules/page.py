@@ -19,9 +19,9 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from schemas.campaign_parts import Clock, MomentOrDay
+from schemas.campaign_parts import Clock, GivenAmount, MomentOrDay
 from schemas.campaigns import CampaignDefinition
-from schemas.common import Amount, Currency, Moment
+from schemas.common import Currency, Moment
 from services.gateway.facades.vendor_codes import VENDOR_CODES, Vendor, VendorCodes
 from shared.domain.model.reasons import SENTENCES, Reason
 
@@ -98,10 +98,10 @@ _WORDS: Final[dict[Any, str]] = {
     bool: "true or false",
     datetime: "a time (RFC 3339)",
     timedelta: "a duration (ISO 8601)",
-    Amount: "an amount",
+    GivenAmount: "an amount",
     Currency: "a currency (ISO 4217)",
     Moment: "a time (RFC 3339)",
-    MomentOrDay: "a time (RFC 3339) or a date",
+    MomentOrDay: "a date, or a time with or without its zone",
     Clock: "a time of day",
 }
 

@@ -15,6 +15,7 @@ from schemas.orders import (
     OrderReference,
     OrderReturned,
 )
+from schemas.salvage import OrderInPart, unread_of, without
 from services.redeemer.settings import RedeemerSettings
 from shared.domain.model.commands import (
     CancelOrder,
@@ -23,6 +24,7 @@ from shared.domain.model.commands import (
     PayOrder,
     RedeemCoupons,
     ReturnOrder,
+    UnreadField,
     new_redeem_coupons,
 )
 from shared.domain.model.customer import IdentityRules, identifiers
@@ -35,7 +37,7 @@ from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
 from shared.ledger.identity import rules_of
-from shared.ledger.order_conversion import to_customer, to_order
+from shared.ledger.order_conversion import to_customer, to_order, to_returned
 from shared.ledger.sql import sql
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
@@ -43,6 +45,8 @@ from shared.runtime import telemetry
 from shared.runtime.errors import TransientError
 
 SERVICE: Final = "redeemer"
+_AMOUNTS: Final = 2
+"""Amounts of an order that it can be judged without: those of its lines, and that of its shipping."""
 
 _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
     *UNAVAILABLE,
@@ -58,13 +62,13 @@ def to_command(
     """Return the command for `event`, or None for an order that names neither coupon nor lock.
 
     `has_coupons`: the order has used or held coupons, which the event may take away. With `record_orders`, any order
-    without coupons is recorded if it names its customer. Raises MoneyError for an amount with too many decimals for its
-    currency, except for orders that are only recorded.
+    without coupons is recorded if it names its customer. Raises MoneyError for an amount that is not valid in its
+    currency, except for orders that are only recorded, or that can be judged without it.
     """
     data = event.data
     if isinstance(data, OrderPlaced | OrderChanged):
-        if data.coupon_codes or data.lock_reference or has_coupons:
-            return _redeem_command(event, data, settings)
+        if has_coupons or _has_coupons(data):
+            return _order_command(event, data, settings)
         return _record_command(event, data) if record_orders and _is_recordable(data, rules_of(settings)) else None
     if isinstance(data, OrderPaid):
         return PayOrder(event.command_id, _key(data), at=data.paid_at)
@@ -78,7 +82,7 @@ def to_command(
             _key(data),
             whole=data.whole,
             at=data.returned_at,
-            lines=tuple([(line.line_id, line.quantity) for line in data.lines or ()]),
+            lines=to_returned(data.lines or ()),
             amount=None if data.lines else data.amount,
             return_id=data.return_id,
             refunded_amount=None if data.lines or data.amount is not None else data.refunded_amount,
@@ -86,14 +90,25 @@ def to_command(
     raise AssertionError(f"the redeemer doesn't read {event.type}")
 
 
+def _order_command(event: ReceivedEvent, data: OrderPlaced | OrderChanged, settings: RedeemerSettings) -> RedeemCoupons:
+    """Return the command for an order, without amounts that it can be judged without. Raises MoneyError."""
+    for _ in range(_AMOUNTS):
+        try:
+            return _redeem_command(event, data, to_order(data, data.order_id), settings)
+        except MoneyError as error:
+            data = _without(data, error)
+    return _redeem_command(event, data, to_order(data, data.order_id), settings)
+
+
 def _redeem_command(
-    event: ReceivedEvent, data: OrderPlaced | OrderChanged, settings: RedeemerSettings
+    event: ReceivedEvent, data: OrderPlaced | OrderChanged, order: Order, settings: RedeemerSettings
 ) -> RedeemCoupons:
     hold = settings.burn_on == "paid"
     changed = isinstance(data, OrderChanged)
+    unread = [UnreadField(one.part, one.field, one.problem, one.given) for one in unread_of(data)]
     return new_redeem_coupons(
         command_id=event.command_id,
-        order=to_order(data, data.order_id),
+        order=order,
         codes=data.coupon_codes or (),
         customer=None if data.customer is None else to_customer(data.customer),
         lock_reference=data.lock_reference,
@@ -102,10 +117,19 @@ def _redeem_command(
         hold_seconds=settings.hold_seconds if hold else 0,
         at=data.changed_at if isinstance(data, OrderChanged) else data.placed_at,
         validation_code=data.validation_code,
+        unread=tuple(unread),
         takeover=hold and settings.hold_takeover == "same_customer",
         complete=True,
         changed=changed,
     )
+
+
+def _without(data: OrderPlaced | OrderChanged, error: MoneyError) -> OrderInPart:
+    """Return the order without the field that `error` names. Raises `error` if the order can't be judged without it."""
+    in_part = without(data, error.field, error.sentence.rstrip("."))
+    if in_part is None:
+        raise error
+    return in_part
 
 
 def _key(data: OrderContent | OrderReference) -> OrderKey:
@@ -113,7 +137,12 @@ def _key(data: OrderContent | OrderReference) -> OrderKey:
 
 
 def _has_coupons(data: Event) -> bool:
-    return isinstance(data, OrderContent) and bool(data.coupon_codes or data.lock_reference)
+    """Return whether the order names a coupon or a lock, even one that can't exist."""
+    if not isinstance(data, OrderContent):
+        return False
+    return bool(data.coupon_codes or data.lock_reference) or any(
+        one.part in ("code", "lock") for one in unread_of(data)
+    )
 
 
 def _is_recordable(data: Event, rules: IdentityRules) -> bool:

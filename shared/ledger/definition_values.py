@@ -51,7 +51,7 @@ def minor(amount: str | None, currency: str | None, name: str) -> int | None:
     try:
         return parse_minor(amount, currency)
     except MoneyError as error:
-        raise DefinitionError(f"`{name}`: {error}") from error
+        raise DefinitionError(f"`{name}`: {error.sentence}") from error
 
 
 def window_of(window: WindowDefinition, hours: tuple[Hours, ...]) -> Window:

@@ -25,7 +25,7 @@ from shared.domain.model.verdicts import AcceptedCoupon, Benefit, KeptCoupon, Re
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql
 
-_FINGERPRINT_VERSION = b"\x02"
+_FINGERPRINT_VERSION = b"\x03"
 """The first byte of every fingerprint. A version of Couponry that computes fingerprints differently changes it.
 Fingerprints of different versions are not compared, so that an upgrade doesn't turn retries into errors."""
 
@@ -60,6 +60,7 @@ def fingerprint(command: Command) -> bytes:
                 + (() if command.priced else ("not priced",))
                 + ((command.at, "changed") if command.changed else ())
                 + (() if command.metadata is None else (command.metadata,))
+                + (command.unread and (command.unread,))
             )
         case IssueCoupons():
             content = (command.customer, command.natural_key, command.at)
@@ -83,7 +84,7 @@ def fingerprint(command: Command) -> bytes:
             )
         case _:
             content = ({item.name: getattr(command, item.name) for item in fields(command) if item.name != "groups"},)
-    encoded = orjson.dumps((type(command).__name__, content), option=_JSON)
+    encoded = orjson.dumps((type(command).__name__, content), default=str, option=_JSON)
     return _FINGERPRINT_VERSION + blake2b(encoded, digest_size=16).digest()
 
 

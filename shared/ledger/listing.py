@@ -255,7 +255,7 @@ async def reports(
         report.redeemed += record["redeemed"]
         report.restored += record["restored"]
         if record["currency"] is not None:
-            report.discount_minor[record["currency"]] = record["discount_minor"]
+            report.discount_minor[record["currency"]] = int(record["discount_minor"])
     for record in await connection.fetch(sql("report_customers"), *window):
         report = of(record["campaign_id"])
         report.customers, report.returning = record["customers"], record["returning"]

@@ -19,7 +19,8 @@ from shared.domain.model.commands import (
     ReturnOrder,
 )
 from shared.domain.model.customer import Customer, CustomerKey
-from shared.domain.model.order import Line, Order
+from shared.domain.model.order import Line, Order, exact_line
+from shared.domain.model.quantity import Quantity, read_number
 from shared.domain.model.state import OrderState, OrderStatus, PartReturn
 
 DETAIL_TEXTS: Final = (0, 5)
@@ -167,7 +168,8 @@ def _content_columns(order: Order | None, codes: tuple[str, ...] | None) -> tupl
 
 def _line_document(line: Line) -> tuple[object, ...]:
     """Return a line for the column `lines`. Earlier versions read the first three values."""
-    usual = (line.line_id, line.quantity, line.unit_minor, line.product_id, line.variant_id, line.collection_ids)
+    line_id, quantity, unit_minor = line.ordered
+    usual = (line_id, quantity, unit_minor, line.product_id, line.variant_id, line.collection_ids)
     return usual if line.metadata is None else (*usual, line.metadata)
 
 
@@ -208,19 +210,20 @@ def _content(record: asyncpg.Record) -> tuple[tuple[str, ...] | None, Order | No
 
 
 def _line(stored: Sequence[Any]) -> Line:
-    line_id, quantity, unit_minor, *more = stored
+    line_id, ordered, price, *more = stored
+    quantity, unit_minor, exact = exact_line(read_number(ordered), read_number(price))
     if not more:
-        return Line(line_id, "", quantity, unit_minor)
+        return Line(line_id, "", quantity, unit_minor, exact=exact)
     product_id, variant_id, collection_ids, *metadata = more
     return Line(
         line_id, product_id, quantity, unit_minor, variant_id=variant_id, collection_ids=tuple(collection_ids),
-        metadata=metadata[0] if metadata else None,
+        metadata=metadata[0] if metadata else None, exact=exact,
     )  # fmt: skip
 
 
 def json_or_none(entries: Any) -> str | None:
-    """Return a list as JSON; None (NULL) for an empty one."""
-    return orjson.dumps(entries).decode() if entries else None
+    """Return a list as JSON; None (NULL) for an empty one. Decimals become strings."""
+    return orjson.dumps(entries, default=str).decode() if entries else None
 
 
 def _part_document(part: PartReturn) -> tuple[object, ...]:
@@ -236,10 +239,14 @@ def _returns(recorded: str | None) -> tuple[PartReturn, ...]:
         return ()
     return tuple(
         [
-            PartReturn(datetime.fromisoformat(at), tuple([(line[0], line[1]) for line in lines or ()]), *more)
+            PartReturn(datetime.fromisoformat(at), _returned_lines(lines or ()), *more)
             for at, lines, *more in orjson.loads(recorded)
         ]
     )
+
+
+def _returned_lines(lines: Sequence[Any]) -> tuple[tuple[str, Quantity], ...]:
+    return tuple([(line_id, read_number(quantity)) for line_id, quantity in lines])
 
 
 def _customer(recorded: str | None) -> Customer | None:

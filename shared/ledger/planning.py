@@ -153,7 +153,7 @@ async def _live(
             [after.limits.coupons_per_customer for _, after in limited],
         )
         for record in records:
-            numbers[record["campaign_id"]].update(record)
+            numbers[record["campaign_id"]].update(record, spent_minor=int(record["spent_minor"]))
     now = await connection.fetchval(sql("batch_clock"))
     return {
         campaign_id: Live(now, **{name: number for name, number in counted.items() if name != "campaign_id"})

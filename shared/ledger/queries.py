@@ -366,7 +366,10 @@ class Totals:
 async def totals(connection: Connection) -> Totals:
     """Return the totals. Reads the whole ledger."""
     return Totals(
-        entries=tuple(EntryTotals(**record) for record in await connection.fetch(sql("show_totals_entries"))),
+        entries=tuple(
+            EntryTotals(**{**record, "used_minor": int(record["used_minor"])})
+            for record in await connection.fetch(sql("show_totals_entries"))
+        ),
         refused={record[0]: record[1] for record in await connection.fetch(sql("show_totals_refused"))},
         events={record[0]: record[1] for record in await connection.fetch(sql("show_totals_events"))},
     )

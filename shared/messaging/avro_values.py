@@ -4,25 +4,30 @@ Metadata and a discount's payload may be any JSON, and Avro has no recursive typ
 read. If all values of `metadata` are scalars, they are in the record's map; otherwise the map is null and
 `metadata_json` holds them as JSON text. Source: docs/decisions/0050-nested-json-in-avro.md.
 
+A quantity with decimals ("0.395") is in `quantity_decimal`; `quantity`, a long since the first version, is then the
+number rounded up, which older readers read.
+
 A text that is null in JSON but required by the first version of its schema is a single blank in Avro, which no
 identifier can be.
 """
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import cache
+from math import ceil
 from typing import Any, Final, Literal, get_args
 
 import orjson
 from pydantic import BaseModel
 
-from schemas.common import JSON_SUFFIX, BlankInAvro, holds_json
+from schemas.common import DECIMAL_SUFFIX, JSON_SUFFIX, BlankInAvro, holds_json, holds_quantity
 from schemas.limits import MAX_INTEGER, MIN_INTEGER
 from schemas.parsing import InvalidDocumentError
 
 BLANK: Final = " "
 
-Plan = Mapping[str, "Literal['json', 'blank'] | Plan"]
+Plan = Mapping[str, "Literal['json', 'blank', 'quantity'] | Plan"]
 """Maps each field that differs between JSON and Avro to how it differs, or to the plan of the objects in it."""
 
 
@@ -33,6 +38,8 @@ def plan_of(model: type[BaseModel]) -> Plan:
     for name, field in model.model_fields.items():
         if any(isinstance(mark, BlankInAvro) for mark in field.metadata):
             plan[name] = "blank"
+        elif holds_quantity(field.metadata):
+            plan[name] = "quantity"
         elif holds_json(field.annotation):
             plan[name] = "json"
         elif (inner := _model_in(field.annotation)) is not None and (deeper := plan_of(inner)):
@@ -52,6 +59,9 @@ def to_avro(plan: Plan, value: dict[str, Any]) -> None:
         member = value.get(name)
         if kind == "blank":
             value[name] = BLANK if member is None else member
+        elif kind == "quantity":
+            if isinstance(member, str):
+                value[name], value[name + DECIMAL_SUFFIX] = ceil(Decimal(member)), member
         elif kind == "json":
             if member is not None and not all(map(_is_single, member.values())):
                 value[name] = None
@@ -73,6 +83,10 @@ def from_avro(plan: Plan, value: Any) -> None:
         if kind == "blank":
             if value.get(name) == BLANK:
                 value[name] = None
+        elif kind == "quantity":
+            decimal = value.pop(name + DECIMAL_SUFFIX, None)
+            if decimal is not None:
+                value[name] = decimal
         elif kind == "json":
             text = value.pop(name + JSON_SUFFIX, None)
             if text is not None:

@@ -15,6 +15,7 @@ from schemas.common import Event, EventPart
 from schemas.limits import MAX_DOCUMENT_BYTES
 from schemas.parsing import InvalidDocumentError, parse
 from schemas.registry import SchemaRegistry
+from schemas.salvage import salvaged, without_conflicts
 from schemas.topics import EVENT_TOPICS
 from shared.messaging import cloudevents
 from shared.messaging.avro_body import MAGIC, AvroBodies
@@ -88,9 +89,9 @@ class Codec:
         try:
             if kind == "avro" or (kind == "none" and value[0] == MAGIC):
                 value = self._avro.to_json(value, entry.name, attributes.dataschema)
-            data = parse(entry.model, value)
+            data: Event = parse(entry.model, value)
         except InvalidDocumentError as error:
-            raise UnreadableRecord("bad_data", str(error)) from None
+            data = _salvaged(entry, value, error)
         return _received(attributes, data, record)
 
     def encode(self, event: OutgoingEvent) -> Encoded:
@@ -128,7 +129,7 @@ class Codec:
         try:
             envelope: Any = parse(_ENVELOPES[entry.name], value)
         except InvalidDocumentError as error:
-            raise UnreadableRecord("bad_data", str(error)) from None
+            return _received(attributes, _salvaged(entry, value, error, ("data",)), record)
         return _received(attributes, envelope.data, record)
 
     def _entry(self, topic: str, type_name: str) -> EventType:
@@ -166,10 +167,21 @@ _ENVELOPES: Final[Mapping[str, type[EventPart]]] = {
 """One model per type for a whole structured-mode document, so that amounts in its data keep their digits."""
 
 
+def _salvaged(entry: EventType, value: bytes, error: InvalidDocumentError, inside: tuple[str, ...] = ()) -> Event:
+    """Return the event without a field that is invalid. Raises UnreadableRecord if it can't be used without it."""
+    data = salvaged(entry.model, value, error, inside)
+    if data is None:
+        raise UnreadableRecord("bad_data", str(error)) from None
+    return data
+
+
 def _received(attributes: Attributes, data: Event, record: Record) -> ReceivedEvent:
     problem = data.problem()
     if problem is not None:
-        raise UnreadableRecord("bad_data", problem)
+        in_part = without_conflicts(data)
+        if in_part is None:
+            raise UnreadableRecord("bad_data", problem)
+        data = in_part
     return new_received_event(
         id=attributes.id,
         source=attributes.source,

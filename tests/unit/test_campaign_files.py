@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -255,7 +256,8 @@ def test_all_problems_of_a_file_are_reported_at_once_in_order() -> None:
         f"- campaign_id: d\n"
     )
     assert problems_of(text) == [
-        "f.yaml:6: campaign 'b', limits.uses_total: must be greater than or equal to 1.",
+        "f.yaml:6: campaign 'b', limits.uses_total: is 0, which would allow nothing; leave it out for no limit, "
+        "or give at least 1.",
         "f.yaml:6: campaign 'b', limits.spent: is not a known field; correct or remove it.",
         "f.yaml:7: campaign 'b', campaign_id: already used on line 4; give each campaign an id of its own.",
         "f.yaml:9: campaign 'b', code.shared_code: the same code as 'HELLO' of campaign 'a', already used on line 3; "
@@ -305,3 +307,20 @@ def test_the_yaml_example_is_the_json_example() -> None:
     made = [CliRunner().invoke(app, ["example", "campaign", *more]).output for more in ([], ["--yaml"])]
     assert read(made[0], "f.json") == read(made[1], "f.yaml")
     assert CliRunner().invoke(app, ["example", "order", "--yaml"]).exit_code == 2
+
+
+def test_each_mistake_of_a_file_is_reported_with_what_to_write() -> None:
+    path = Path(__file__).parents[1] / "cases" / "files" / "mistakes.yaml"
+    assert [line.partition(": campaign ")[2] for line in problems_of(path.read_bytes(), "mistakes.yaml")] == [
+        "'a2', discount.value: has a comma; write \"1.50\", with a point before the decimals.",
+        "'a4', window.ends_at: has the year last; write \"2026-12-31\".",
+        "'a5', window.time_zone: is not the name of a time zone; write \"America/Los_Angeles\", or the zone of another "
+        "place.",
+        "'a7', discount: value is 0, so no coupon would ever take anything off; give a value above 0.",
+        "'a8', discount.value: is negative; write what it takes off or limits, for example \"10\".",
+        "'a10', limits.uses_per_customer: is 0, which would allow nothing; leave it out for no limit, or give at least "
+        "1.",
+        "'a11', code.shared_code: must not be empty.",
+        "'a12', window.ends_at: is not a day of the calendar.",
+        "'a13': the amount eligibility.min_order_amount needs a currency; give eligibility.currency.",
+    ]

@@ -134,7 +134,7 @@ ORDER = example("order_placed")
             'data.amount: must be an amount of at least 0 written as a decimal string, for example "125.00".',
         ),
         (
-            binary({**ORDER, "data": {**ORDER["data"], "currency": "usd"}}),
+            binary({**ORDER, "data": {**ORDER["data"], "currency": "us"}}),
             "bad_data",
             "currency: must be a currency of",
         ),

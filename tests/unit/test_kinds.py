@@ -83,7 +83,7 @@ def of(currency: str, *unit_minors: int) -> Order:
         (any_currency("5.25"), None, of("USD", 10_000), 525, [525]),
         (any_currency("5.25"), None, of("KWD", 10_000), 5_250, [5_250]),
         (any_currency("5.25"), None, of("JPY", 10_000), Reason.CURRENCY_MISMATCH, []),
-        (any_currency("5.250"), None, of("USD", 10_000), Reason.CURRENCY_MISMATCH, []),
+        (any_currency("5.250"), None, of("USD", 10_000), 525, [525]),
         (any_currency("5"), None, of("XXX", 10_000), Reason.CURRENCY_MISMATCH, []),
         (any_currency("5", per_unit=True), None, of("USD", 10_000, 300), 800, [500, 300]),
         # fixed_rate: only in its currency

@@ -1,7 +1,6 @@
 """The events' models: accepted and refused documents, and the error texts."""
 
 import json
-import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from schemas import topics
-from schemas.campaigns import CampaignDefinition
 from schemas.catalogue import BY_TYPE, CATALOGUE, types_on
 from schemas.orders import OrderPlaced, OrderReturned
 from schemas.parsing import InvalidDocumentError, parse
@@ -121,7 +119,7 @@ def test_an_optional_field_may_be_absent_or_null(name: str, field: str, value: A
         ("reward_earned", "customer__customer_id"),
         ("reward_earned", "earned_at"),
         *(("order_placed", f) for f in ("order_id", "placed_at", "currency", "amount")),
-        *(("order_placed", f"lines__0__{f}") for f in ("line_id", "product_id", "quantity", "unit_price")),
+        *(("order_placed", f"lines__0__{f}") for f in ("product_id", "quantity", "unit_price")),
         ("order_paid", "order_id"),
         ("order_paid", "paid_at"),
         ("order_cancelled", "cancelled_at"),
@@ -135,6 +133,8 @@ def test_a_required_field_must_be_present(name: str, field: str) -> None:
 
 AN_AMOUNT = 'must be an amount of at least 0 written as a decimal string, for example "125.00".'
 A_MOMENT = 'must be a date and time with its time zone, for example "2026-11-22T09:30:00Z".'
+A_QUANTITY = "must be a number above 0 and at most 1,000,000 with at most three decimals, for example 2 or 0.395."
+A_PRICE = 'must be a price written as a decimal string, for example "125.00", or "-5.00" for a rebate.'
 A_CURRENCY = 'must be a currency of three upper-case letters, for example "USD".'
 
 
@@ -161,10 +161,9 @@ A_CURRENCY = 'must be a currency of three upper-case letters, for example "USD".
         ("amount", True, "amount: must be a string."),
         ("amount", ["1"], "amount: must be a string."),
         ("amount", None, "amount: must be a string."),
-        ("currency", "usd", f"currency: {A_CURRENCY}"),
         ("currency", "US", f"currency: {A_CURRENCY}"),
         ("currency", "USDT", f"currency: {A_CURRENCY}"),
-        ("currency", "USD\n", f"currency: {A_CURRENCY}"),
+        ("currency", "U D", f"currency: {A_CURRENCY}"),
         ("placed_at", "2026-11-22T09:30:00", 'placed_at: has no time zone; write it as "2026-11-22T09:30:00Z" or'),
         ("placed_at", "2026-11-22", "placed_at: has no time zone;"),
         ("placed_at", "20261122", f"placed_at: {A_MOMENT}"),
@@ -181,13 +180,13 @@ A_CURRENCY = 'must be a currency of three upper-case letters, for example "USD".
         ("customer", "john", "customer: must be an object."),
         ("customer__customer_id", 7, "customer.customer_id: must be a string."),
         ("lines", {}, "lines: must be a list."),
-        ("lines__0__quantity", 0, "lines[0].quantity: must be greater than or equal to 1."),
-        ("lines__0__quantity", 1.5, "lines[0].quantity: must be a whole number."),
-        ("lines__0__quantity", "1", "lines[0].quantity: must be a whole number."),
-        ("lines__0__quantity", True, "lines[0].quantity: must be a whole number."),
-        ("lines__0__quantity", 1_000_001, "lines[0].quantity: must be less than or equal to 1000000."),
-        ("lines__1__unit_price", "-0.01", f"lines[1].unit_price: {AN_AMOUNT}"),
-        ("coupon_codes", [""], "coupon_codes[0]: must not be empty."),
+        ("lines__0__quantity", 0, f"lines[0].quantity: {A_QUANTITY}"),
+        ("lines__0__quantity", -1.5, f"lines[0].quantity: {A_QUANTITY}"),
+        ("lines__0__quantity", "two", f"lines[0].quantity: {A_QUANTITY}"),
+        ("lines__0__quantity", True, f"lines[0].quantity: {A_QUANTITY}"),
+        ("lines__0__quantity", "0.000", f"lines[0].quantity: {A_QUANTITY}"),
+        ("lines__1__unit_price", "+0.01", f"lines[1].unit_price: {A_PRICE}"),
+        ("coupon_codes", ["", "x" * 256], "coupon_codes[1]: must have at most 255 characters."),
         ("coupon_codes", ["A"] * 101, "coupon_codes: must have at most 100 entries."),
         ("coupon_codes", "SAVE10", "coupon_codes: must be a list."),
         ("atomic", "false", "atomic: must be true or false."),
@@ -206,8 +205,8 @@ def test_the_number_of_lines_of_an_order_is_limited() -> None:
 
 def test_many_problems_are_reported_in_a_text_of_limited_length() -> None:
     text = refusal(OrderPlaced, changed("order_placed", lines=[{}] * 1_000))
-    assert text.startswith("lines[0].line_id: is missing. lines[0].product_id: is missing.")
-    assert text.endswith("And 3995 more.")
+    assert text.startswith("lines[0].product_id: is missing. lines[0].quantity: is missing.")
+    assert text.endswith("And 2995 more.")
 
 
 def test_a_problem_never_shows_the_documents_values() -> None:
@@ -358,89 +357,3 @@ def test_an_installation_has_its_events_dead_letters_and_the_relays_position_eac
 
 
 # --- campaigns: written by people, so unknown fields are errors
-
-
-def campaign(**sections: Any) -> bytes:
-    return json.dumps({**example("campaign"), **sections}).encode()
-
-
-def test_the_example_campaign_is_read_and_written_again_without_loss() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        definition = parse(CampaignDefinition, campaign())
-        assert json.loads(definition.model_dump_json(exclude_unset=True)) == example("campaign")
-    assert parse(CampaignDefinition, definition.model_dump_json().encode()) == definition
-
-
-def test_a_campaign_needs_only_an_id_and_a_discount() -> None:
-    definition = parse(CampaignDefinition, b'{"campaign_id": "a", "discount": {"kind": "percentage", "value": 12.50}}')
-    assert (definition.status, definition.discount.value, definition.stacking.policy) == (
-        "active",
-        "12.50",
-        "exclusive",
-    )
-
-
-def test_a_window_may_be_given_in_days_and_keeps_them() -> None:
-    definition = parse(CampaignDefinition, campaign(window={"starts_at": "2026-01-01", "ends_at": "2026-02-01"}))
-    assert json.loads(definition.model_dump_json())["window"]["ends_at"] == "2026-02-01"
-
-
-@pytest.mark.parametrize(
-    ("section", "text"),
-    [
-        ({"discont": {}}, "discont: is not a known field; correct or remove it."),
-        ({"limits": {"use_per_coupon": 1}}, "limits.use_per_coupon: is not a known field"),
-        ({"campaign_id": ""}, "campaign_id: must not be empty."),
-        ({"status": "on"}, "status: must be 'active', 'paused' or 'archived'."),
-        (
-            {"discount": {"kind": "free", "value": "1"}},
-            "discount.kind: must be 'percentage', 'fixed', 'fixed_rate', 'free_",
-        ),
-        ({"discount": {"kind": "percentage", "value": "0.00"}}, "discount: value is 0, so no coupon would"),
-        ({"discount": {"kind": "percentage", "value": 100.01}}, "discount: value is 100.01 percent; a percentage is"),
-        ({"discount": {"kind": "percentage", "value": "-5"}}, f"discount.value: {AN_AMOUNT}"),
-        (
-            {"discount": {"kind": "fixed_rate", "value": "5"}},
-            "discount: currency is missing; a fixed_rate discount needs",
-        ),
-        (
-            {"discount": {"kind": "fixed", "value": "5", "currency": "EUR"}},
-            "Discount.currency and eligibility.currency differ (EUR, USD).",
-        ),
-        ({"eligibility": {"min_order_amount": "5"}}, "The amount discount.max_discount needs a currency; give"),
-        ({"limits": {"uses_total": 0}}, "limits.uses_total: must be greater than or equal to 1."),
-        ({"limits": {"uses_total": "5"}}, "limits.uses_total: must be a whole number."),
-        ({"window": {"valid_for": "P0D"}}, "window.valid_for: must be more than 0 and at most 100 years"),
-        ({"window": {"valid_for": "P200Y"}}, "window.valid_for: must be more than 0 and at most 100 years"),
-        ({"window": {"ends_at": "soon"}}, f"window.ends_at: {A_MOMENT}"),
-        ({"window": {"ends_at": "2026-02-30"}}, "window.ends_at: is not a day of the calendar."),
-        ({"window": {"ends_at": "2026-02-01T00:00:00"}}, "window.ends_at: has no time zone;"),
-        ({"window": {"time_zone": "Mars/Olympus"}}, "window.time_zone: is not a time zone; write one as"),
-        ({"window": {"time_zone": "../../etc/passwd"}}, "window.time_zone: is not a time zone; write one as"),
-        ({"code": {"pattern": "A-##", "shared_code": "A"}}, "code: pattern and shared_code are both given; keep one"),
-        ({"source": {"kind": "external"}}, "source: url is missing; an external source needs the address of its API."),
-        ({"source": {"kind": "pool", "url": "http://x"}}, 'source.url: belongs to a source of kind "external" only.'),
-        ({"issues_on": [{"event": "order.placed"}]}, "issues_on[0].event: must be 'customer.signed_up' or 'reward"),
-        ({"issues_on": [{"event": "reward.earned", "match": {"rule_id": 42}}]}, "issues_on[0].match.rule_id: must be"),
-        (
-            {"metadata": {"a": float("nan")}},
-            "metadata: holds NaN or Infinity, which are not valid JSON; leave them out.",
-        ),
-        (
-            {"metadata": {"a": [2**63]}},
-            "metadata: holds an integer of more than 64 bits, which many programs can't read; send it",
-        ),
-        (
-            {"metadata": {"a": -(10**100)}},
-            "metadata: holds an integer of more than 64 bits, which many programs can't read;",
-        ),
-        (
-            {"discount": {"kind": "custom", "payload": {"a": {"b": 2**80}}}},
-            "discount.payload: holds an integer of more than 64 bits, which many programs can't read; send it as a "
-            "string.",
-        ),
-    ],
-)
-def test_a_wrong_campaign_is_refused_with_its_place_and_what_to_do(section: dict[str, Any], text: str) -> None:
-    assert refusal(CampaignDefinition, campaign(**section)).startswith(text)

@@ -6,7 +6,7 @@ Bodies are parsed by `schemas.parsing`, as events are, so that an amount that is
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 from uuid import uuid4
 
 from fastapi import Request
@@ -23,6 +23,7 @@ from schemas.common import (
     Metadata,
     Moment,
     OptionalIdentifier,
+    Quantity,
     Shop,
     TypedCode,
     metadata_problem,
@@ -47,8 +48,9 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 
 
 class Body(BaseModel):
-    """Base of all request and response bodies: strict; unknown fields are errors."""
+    """Base of all request and response bodies: strict; unknown fields are errors; blank optional strings are absent."""
 
+    blank_is_absent: ClassVar[bool] = True
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -244,7 +246,7 @@ class ReturnedLineBody(Body):
     """Returned units of a line."""
 
     line_id: Identifier
-    quantity: Annotated[int, Field(ge=1, le=1_000_000)]
+    quantity: Quantity
 
 
 class ReturnBody(Body):
@@ -331,9 +333,11 @@ def _place(location: tuple[int | str, ...]) -> str:
     return place
 
 
-def order_problem(error: MoneyError) -> Problem:
-    """Return the problem for an amount that is not valid in its currency."""
-    return Problem(422, "invalid_request", str(error), details={"errors": [{"place": "order", "problem": str(error)}]})
+def order_problem(error: MoneyError, inside: str = "order") -> Problem:
+    """Return the problem for an amount or quantity that is not valid. `inside` is the place of the order."""
+    place = ".".join(filter(None, (inside, error.field)))
+    details = {"errors": [{"place": place, "problem": error.sentence.rstrip(".")}]}
+    return Problem(422, "invalid_request", f"{place}: {error.sentence}" if place else error.sentence, details=details)
 
 
 def takes(model: type[BaseModel], *, optional: bool = False, example: Any = None) -> dict[str, Any]:

@@ -42,6 +42,7 @@ from shared.domain.model.ids import lock_reference, order_key
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
 from shared.domain.model.verdicts import Verdict
+from shared.ledger.order_conversion import to_returned
 
 router = new_router("checkout")
 
@@ -273,13 +274,17 @@ async def return_order(
     shop_id: ShopFilter = None,
 ) -> Response:
     """Return the share of the discount for the returned part. Uses are restored once the whole order is returned."""
+    try:
+        returned = to_returned(body.lines or ())
+    except MoneyError as error:
+        raise order_problem(error, "") from None
     command = ReturnOrder(
         command_id_of(request),
         order_key(_shop(shop_id, body.shop_id), order_id),
         whole=not body.lines and body.amount is None and body.refunded_amount is None,
         at=body.returned_at,
         channel=CHANNEL,
-        lines=tuple([(line.line_id, line.quantity) for line in body.lines or ()]),
+        lines=returned,
         amount=None if body.lines else body.amount,
         return_id=body.return_id,
         refunded_amount=None if body.lines or body.amount is not None else body.refunded_amount,

@@ -21,6 +21,7 @@ from shared.domain.model.customer import Customer
 from shared.domain.model.ids import OrderKey, reward_occasion
 from shared.domain.model.names import Names, NamesOrder
 from shared.domain.model.order import Order
+from shared.domain.model.quantity import Quantity
 from shared.domain.model.value import value
 
 
@@ -31,6 +32,23 @@ class Cause:
     type: str
     source: str
     id: str
+
+
+UnreadPart = Literal["code", "lock", "lines", "metadata", "channel", "subscription", "shipping"]
+"""A part of an order that may be unreadable without making the rest so."""
+
+
+@value
+class UnreadField:
+    """A field of an order that could not be read: `lines[2].unit_price`.
+
+    `problem` says what it must be, without its subject and full stop. `given` is the code, as far as it can be shown.
+    """
+
+    part: UnreadPart
+    field: str
+    problem: str
+    given: str = ""
 
 
 @value
@@ -94,6 +112,8 @@ class RedeemCoupons(Names):
     """number of coupons in the whole request, if this command is a part of it; 0: it is all of it"""
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
     """metadata of the redemption, passed on to events"""
+    unread: tuple[UnreadField, ...] = ()
+    """fields of the order that could not be read; coupons that depend on them are refused"""
     groups: frozenset[str] | None = None
     takeover: bool = False
     complete: bool = False
@@ -174,7 +194,7 @@ class ReturnOrder(NamesOrder):
     whole: bool = True
     at: datetime | None = None
     channel: str = "orders"
-    lines: tuple[tuple[str, int], ...] = ()
+    lines: tuple[tuple[str, Quantity], ...] = ()
     amount: str | None = None
     groups: frozenset[str] | None = None
     return_id: str | None = None
@@ -190,6 +210,7 @@ class LockCoupons(Names):
     """
 
     at: ClassVar[None] = None
+    unread: ClassVar[tuple[UnreadField, ...]] = ()
 
     command_id: str
     lock_reference: str

@@ -6,6 +6,8 @@ minor unit (gold, testing, drawing rights) are not used for prices and are left 
 for older orders.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 _TWO_DECIMALS = """
@@ -30,14 +32,32 @@ MAX_MINOR = 10**_MAX_DIGITS - 1
 
 
 class MoneyError(ValueError):
-    """An invalid amount or currency. The text is one sentence that says what to do."""
+    """An invalid amount, quantity or currency. The text is one sentence that says what to do.
+
+    `field` is the place in the order ("lines[3].unit_price"); "" if it isn't known yet.
+    """
+
+    def __init__(self, sentence: str, field: str = "") -> None:
+        super().__init__(f"{field}: {sentence}" if field else sentence)
+        self.sentence = sentence
+        self.field = field
+
+
+@contextmanager
+def naming(field: str) -> Iterator[None]:
+    """Name `field` in a MoneyError that is raised inside."""
+    try:
+        yield
+    except MoneyError as error:
+        raise MoneyError(error.sentence, error.field or field) from None
 
 
 def decimals(currency: str) -> int:
     """Return the number of decimals of `currency` (ISO 4217, upper case). Raises MoneyError for an unknown one."""
     places = _DECIMALS.get(currency)
     if places is None:
-        raise MoneyError(f"Unknown currency {currency!r}: give a three-letter ISO 4217 code in upper case, like USD.")
+        sentence = f"Unknown currency {currency!r}: give a three-letter ISO 4217 code in upper case, like USD."
+        raise MoneyError(sentence, "currency")
     return places
 
 
@@ -60,6 +80,8 @@ def _parse_slowly(amount: str, currency: str) -> int:
         raise MoneyError(f"The amount {amount!r} is negative: give zero or more.")
     if not whole or (dot and not fraction) or not (digits.isascii() and digits.isdigit()):
         raise MoneyError(f'The amount {amount!r} is malformed: write digits and at most one point, like "125.00".')
+    fraction = fraction.rstrip("0") if len(fraction) > places else fraction  # 12.5000 is 12.50
+    digits = whole + fraction
     if len(fraction) > places:
         raise MoneyError(
             f"The amount {amount!r} has {len(fraction)} decimals, but {currency} has {places}: "

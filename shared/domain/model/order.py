@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import field, replace
 from datetime import datetime
+from decimal import Decimal
+from math import floor
 from typing import Any, Final
 
 from shared.constructor import constructor
 from shared.domain.model.ids import OrderKey, order_text
-from shared.domain.model.money import MAX_MINOR, MoneyError
+from shared.domain.model.money import MAX_MINOR, MoneyError, format_for_message
+from shared.domain.model.quantity import Quantity, UnitPrice, amount_of, whole_or_exact
 from shared.domain.model.value import value
 
 SHIPPING: Final = ""
@@ -15,8 +18,25 @@ SHIPPING: Final = ""
 
 
 @value
+class ExactLine:
+    """What was ordered, of a line whose quantity or price of one unit is not a whole number.
+
+    `amount_minor` is the quantity times the price, rounded once.
+    """
+
+    quantity: Quantity
+    unit_minor: UnitPrice
+    amount_minor: int
+
+
+@value
 class Line:
-    """One line of an order. `unit_minor` is the price of one unit, in minor units of the order's currency."""
+    """One line of an order. `unit_minor` is the price of one unit, in minor units of the order's currency.
+
+    The amount of a rebate is negative. `exact` is set if the quantity or the price is not a whole number. Goods with a
+    fraction as their quantity (0.395 kg) are one unit that costs the amount of the line. A price with a part of a minor
+    unit (0.0045) is rounded down in `unit_minor`; the quantity stays as it is, and units differ by one minor unit.
+    """
 
     line_id: str
     product_id: str
@@ -25,14 +45,39 @@ class Line:
     variant_id: str | None = None
     collection_ids: tuple[str, ...] = ()
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+    exact: ExactLine | None = None
 
     @property
     def amount_minor(self) -> int:
-        return self.unit_minor * self.quantity
+        return self.unit_minor * self.quantity if self.exact is None else self.exact.amount_minor
 
-    def with_quantity(self, quantity: int) -> "Line":
-        """Return the line with another quantity."""
-        return replace(self, quantity=quantity)
+    @property
+    def unit_price(self) -> UnitPrice:
+        """Return the exact price of a unit that is priced on its own, to compare it with other units."""
+        exact = self.exact
+        return self.unit_minor if exact is None or isinstance(exact.quantity, Decimal) else exact.unit_minor
+
+    @property
+    def ordered(self) -> tuple[str, Quantity, UnitPrice]:
+        """Return the line's id, the quantity that was ordered, and the price of one unit."""
+        if self.exact is None:
+            return self.line_id, self.quantity, self.unit_minor
+        return self.line_id, self.exact.quantity, self.exact.unit_minor
+
+    def with_quantity(self, ordered: Quantity) -> "Line":
+        """Return the line with another quantity of the same goods."""
+        quantity, unit_minor, exact = exact_line(whole_or_exact(ordered), self.ordered[2])
+        return replace(self, quantity=quantity, unit_minor=unit_minor, exact=exact)
+
+
+def exact_line(quantity: Quantity, unit_minor: UnitPrice) -> tuple[int, int, ExactLine | None]:
+    """Return the quantity and price of one unit by which a line is priced, and what was ordered if that differs."""
+    if isinstance(quantity, int) and isinstance(unit_minor, int):
+        return quantity, unit_minor, None
+    exact = ExactLine(quantity, unit_minor, amount_of(quantity, unit_minor))
+    if isinstance(quantity, Decimal):
+        return 1, exact.amount_minor, exact
+    return quantity, floor(unit_minor), exact
 
 
 @value
@@ -81,14 +126,26 @@ new_order: Final = constructor(Order)
 
 
 def check_amounts(order: Order) -> Order:
-    """Return `order`. Raises MoneyError if goods and shipping, or all lines, sum to more than 18 digits.
+    """Return `order`. Raises MoneyError if its amount is negative, or amounts sum to more than 18 digits.
 
-    Each amount may have 18 digits, but a discount on both, or on all lines, is one amount as well.
+    Each amount may have 18 digits, but a discount on both goods and shipping, or on all lines, is one amount as well.
     """
-    lines_minor = sum([line.unit_minor * line.quantity for line in order.lines])
-    if max(order.amount_minor + order.shipping_minor, lines_minor) > MAX_MINOR:
+    amounts = [
+        line.unit_minor * line.quantity if line.exact is None else line.exact.amount_minor for line in order.lines
+    ]
+    if order.amount_minor < 0:
         raise MoneyError(
-            f"The order {order_text(order.order_id)} is too large: its amounts come to more than 18 digits together, "
-            "decimals included. Split it."
+            f"The lines come to {format_for_message(order.amount_minor, order.currency)} {order.currency}, and an "
+            "order can't cost less than nothing: leave out rebates beyond its price.",
+            "lines",
         )
+    if order.amount_minor + order.shipping_minor > MAX_MINOR:
+        raise MoneyError(_TOO_LARGE.format(order_text(order.order_id)), "amount")
+    if amounts and (sum(map(abs, amounts)) if min(amounts) < 0 else sum(amounts)) > MAX_MINOR:
+        raise MoneyError(_TOO_LARGE.format(order_text(order.order_id)), "lines")
     return order
+
+
+_TOO_LARGE: Final = (
+    "The order {} is too large: its amounts come to more than 18 digits together, decimals included. Split it."
+)

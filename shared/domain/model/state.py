@@ -10,6 +10,7 @@ from shared.domain.model.campaign import Campaign
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.customer import DEFAULT_RULES, Customer, CustomerKey, IdentifierKind, IdentityRules
 from shared.domain.model.order import Order
+from shared.domain.model.quantity import Quantity
 from shared.domain.model.value import value
 
 OrderStatus = Literal["placed", "paid", "cancelled", "returned"]
@@ -73,7 +74,7 @@ class PartReturn:
     """
 
     at: datetime
-    lines: tuple[tuple[str, int], ...] = ()
+    lines: tuple[tuple[str, Quantity], ...] = ()
     amount: str | None = None
     return_id: str | None = None
     refunded_amount: str | None = None

@@ -32,6 +32,7 @@ class Basket:
     - `room_minor`: how much can still be taken off all goods after the discounts of earlier requests.
     - `rooms`: the same for each line; None if earlier requests took nothing off a line.
     - `shipping_minor`: the remaining price of the shipping.
+    - `rebate_minor`: what lines with a negative price take off the order. They are 0 in `amounts`.
     - `units`: the units of lines from which this or an earlier request took something; None if there are none. The
       units of other lines are equal.
 
@@ -45,13 +46,14 @@ class Basket:
     shipping_minor: int = 0
     lines: tuple[Line, ...] = ()
     units: dict[int, Units] | None = None
+    rebate_minor: int = 0
 
     def copy(self) -> "Basket":
         """Return a copy to try a choice on."""
         return Basket(
             list(self.amounts), self.left_minor, self.room_minor,
             rooms=None if self.rooms is None else list(self.rooms), shipping_minor=self.shipping_minor,
-            lines=self.lines, units=None if self.units is None else dict(self.units),
+            lines=self.lines, units=None if self.units is None else dict(self.units), rebate_minor=self.rebate_minor,
         )  # fmt: skip
 
 
@@ -66,18 +68,25 @@ def basket_of(
     """
     amount_minor = max(0, order.amount_minor)
     shipping_minor = max(0, order.shipping_minor)
-    amounts = [line.unit_minor * line.quantity for line in order.lines]
+    amounts = [
+        line.unit_minor * line.quantity if line.exact is None else line.exact.amount_minor for line in order.lines
+    ]
+    rebate_minor = 0
     if amounts and min(amounts) < 0:
+        rebate_minor = -sum([amount for amount in amounts if amount < 0])
         amounts = [max(amount, 0) for amount in amounts]
     if not earlier:
-        return Basket(amounts, amount_minor, amount_minor, None, shipping_minor, order.lines)
+        return Basket(amounts, amount_minor, amount_minor, None, shipping_minor, order.lines, rebate_minor=rebate_minor)
     shares = [share for use in earlier for share in use.lines]
     of_shipping = sum([part for line_id, part in shares if line_id == SHIPPING])
     shipping_minor = max(shipping_minor - of_shipping, 0)
     room_minor = max(amount_minor + of_shipping - sum(use.discount_minor for use in earlier), 0)
     if not amounts or all(line_id == SHIPPING for line_id, _ in shares):
-        return Basket(amounts, amount_minor, room_minor, None, shipping_minor, order.lines)
-    basket = Basket(amounts, amount_minor, room_minor, list(amounts), shipping_minor, order.lines, {})
+        return Basket(amounts, amount_minor, room_minor, None, shipping_minor, order.lines, rebate_minor=rebate_minor)
+    basket = Basket(
+        amounts, amount_minor, room_minor, rooms=list(amounts), shipping_minor=shipping_minor, lines=order.lines,
+        units={}, rebate_minor=rebate_minor,
+    )  # fmt: skip
     for use in earlier:  # in the order of the ledger
         _take_earlier(basket, use.lines, campaigns.get(use.campaign_id))
     return basket
@@ -109,7 +118,7 @@ def _take_earlier(basket: Basket, shares: Iterable[LineShare], campaign: Campaig
             taken[index] = part
             parts[line.line_id] -= part
     most_expensive_first = campaign is not None and campaign.scope.most_expensive_first
-    by_price = sorted(taken, key=lambda index: basket.lines[index].unit_minor, reverse=most_expensive_first)
+    by_price = sorted(taken, key=lambda index: basket.lines[index].unit_price, reverse=most_expensive_first)
     max_units = None if campaign is None else max_units_of(campaign)
     each_minor = campaign.discount.amount_minor if campaign is not None and campaign.discount.per_unit else None
     picked = pick_units(basket, Target(tuple(by_price), by_unit=True, max_units=max_units))
@@ -154,7 +163,7 @@ def pick_units(basket: Basket, target: Target) -> Units:
     """
     wanted = target.max_units
     picked: list[UnitGroup] = []
-    for _, indices in groupby(target.lines or (), key=lambda index: basket.lines[index].unit_minor):
+    for _, indices in groupby(target.lines or (), key=lambda index: basket.lines[index].unit_price):
         groups = [group for index in indices for group in units_of(basket, index) if group.room_minor > 0]
         groups.sort(key=most_room_first)
         if wanted is not None:

@@ -57,7 +57,7 @@ def price_of(basket: Basket, discount: DiscountOffer, target: Target, fixed_mino
         return price_of_shipping(discount, basket.shipping_minor), NOTHING, ()
     amounts = basket.amounts
     weights = amounts if indices is None else [amounts[index] for index in indices]
-    base = basket.left_minor
+    base = basket.left_minor if indices is None else basket.left_minor + basket.rebate_minor
     if amounts and (listed := sum(weights)) < base:
         base = listed
     discount_minor = amount_off(discount, base, fixed_minor)
@@ -77,7 +77,7 @@ def max_discount_of(basket: Basket | None, offer: ResolvedOffer) -> int:
     target = offer.target
     if basket is None or target is None or target.max_units is None:
         return offer.discount_minor
-    by_price = tuple(sorted(target.lines or (), key=lambda index: -basket.lines[index].unit_minor))
+    by_price = tuple(sorted(target.lines or (), key=lambda index: -basket.lines[index].unit_price))
     whole = basket if basket.rooms is None else replace(basket, rooms=None, units=None)
     discount = offer.campaign.discount
     return _price_units(
@@ -178,6 +178,6 @@ def _price_units(basket: Basket, discount: DiscountOffer, target: Target, fixed_
             wanted = min(wanted, discount.max_discount_minor)
     else:
         base = sum([group.count * group.left_minor for group in unit_groups])
-        wanted = amount_off(discount, min(base, basket.left_minor), fixed_minor)
+        wanted = amount_off(discount, min(base, basket.left_minor + basket.rebate_minor), fixed_minor)
     max_discount = sum([group.count * weight for group, weight in zip(unit_groups, weights, strict=True)])
     return max(min(wanted, max_discount, basket.left_minor, basket.room_minor), 0), weights, unit_groups

@@ -75,7 +75,7 @@ class Remainder:
             self._settle()
             return price(self._whole(), offer)[0]
         amount, room = self._sums(offer, line_set)
-        base = self.left_minor
+        base = self.left_minor if line_set == WHOLE else self.left_minor + self.settled.rebate_minor
         if self.settled.amounts and amount < base:
             base = amount
         discount = amount_off(offer.campaign.discount, base, offer.fixed_minor or 0)
@@ -134,6 +134,7 @@ class Remainder:
         return Basket(
             basket.amounts, self.left_minor, self.room_minor,
             rooms=basket.rooms, shipping_minor=self.shipping_minor, lines=basket.lines, units=basket.units,
+            rebate_minor=basket.rebate_minor,
         )  # fmt: skip
 
 

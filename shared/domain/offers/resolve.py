@@ -93,10 +93,10 @@ def _excluded(scope: Scope, line: Line) -> bool:
 
 
 def eligible_quantity(scope: Scope, lines: tuple[Line, ...]) -> int:
-    """Return how many units in `scope` cost something. A free sample counts for no minimum."""
+    """Return how many units in `scope` cost something. A free sample or a rebate counts for no minimum."""
     indices = eligible_lines(scope, lines)
     eligible = lines if indices is None else [lines[index] for index in indices]
-    return sum([line.quantity for line in eligible if line.unit_minor > 0])
+    return sum([line.quantity for line in eligible if line.amount_minor > 0])
 
 
 @lru_cache(maxsize=4096)
@@ -149,10 +149,10 @@ def _by_price(
     lines: tuple[Line, ...], indices: Sequence[int], *, most_expensive_first: bool = False
 ) -> tuple[int, ...]:
     """Return the lines in the order in which their units are taken, without those that cost nothing."""
-    costly = [index for index in indices if lines[index].unit_minor > 0 and lines[index].quantity > 0]
+    costly = [index for index in indices if lines[index].amount_minor > 0]
     if most_expensive_first:
-        return tuple(sorted(costly, key=lambda index: -lines[index].unit_minor))
-    return tuple(sorted(costly, key=lambda index: lines[index].unit_minor))
+        return tuple(sorted(costly, key=lambda index: -lines[index].unit_price))
+    return tuple(sorted(costly, key=lambda index: lines[index].unit_price))
 
 
 # Holds

@@ -12,7 +12,7 @@ from shared.domain.model.campaign import Campaign
 from shared.domain.model.clock import is_open
 from shared.domain.model.coupon import Coupon
 from shared.domain.model.ids import order_details, order_text
-from shared.domain.model.reasons import Reason
+from shared.domain.model.reasons import PRECEDENCE, Reason
 from shared.domain.model.state import LockedUse, LockState
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers import messages
@@ -20,6 +20,7 @@ from shared.domain.offers.conditions import failing_condition
 from shared.domain.offers.messages import Describe, order_of
 from shared.domain.offers.request import Request, ResolvedOffer
 from shared.domain.offers.resolve import eligible_quantity, is_restricted, resolve, resolve_locked, resolve_recurring
+from shared.domain.offers.unread import refusal_for_unread
 
 Passes = Callable[[Request, ResolvedOffer], bool]
 
@@ -214,10 +215,22 @@ def judge(request: Request, code: str, coupon: Coupon | None) -> ResolvedOffer |
     if coupon.status == "voided":
         return _voided(code, coupon)
     offer = resolve(request, code, coupon, campaign)
+    if request.command.unread and (unread := refusal_for_unread(request, offer)) is not None:
+        return _first_refusal(request, offer, unread)
     for passes, rule in rules_of(campaign, of_order=request.order is not None):
         if not passes(request, offer):
             return refused_by(rule, request, offer)
     return offer
+
+
+def _first_refusal(request: Request, offer: ResolvedOffer, unread: RefusedCoupon) -> RefusedCoupon:
+    """Return the refusal for a field that could not be read, or that of a rule with an earlier reason."""
+    for passes, rule in rules_of(offer.campaign, of_order=request.order is not None):
+        if PRECEDENCE[rule.reason] >= PRECEDENCE[unread.reason]:
+            break
+        if not passes(request, offer):
+            return refused_by(rule, request, offer)
+    return unread
 
 
 def judge_locked(
@@ -252,6 +265,8 @@ def judge_locked(
 
 def judge_order(request: Request, offer: ResolvedOffer) -> ResolvedOffer | RefusedCoupon:
     """Judge an offer that was promised before by what depends on this order: its state, and the rules of orders."""
+    if request.command.unread and (unread := refusal_for_unread(request, offer)) is not None:
+        return unread
     for passes, rule in rules_of(offer.campaign, of_order=request.order is not None):
         if (rule.of_order or rule.reason is Reason.ORDER_MISMATCH) and not passes(request, offer):
             return refused_by(rule, request, offer)

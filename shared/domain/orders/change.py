@@ -43,6 +43,7 @@ from shared.domain.offers.request import Request, ResolvedOffer, distinct_coupon
 from shared.domain.offers.resolve import resolve_locked, resolve_used
 from shared.domain.offers.rules import judge_order
 from shared.domain.offers.stack import choose
+from shared.domain.offers.unread import refused_themselves
 from shared.domain.offers.work import Found, of_lock, too_much
 from shared.domain.orders.life_cycle import paid_since_closed
 from shared.domain.orders.placing import Placing, codes_with, judge_lock, judge_new, placing_time
@@ -137,6 +138,8 @@ def _judge(
             offers.append(judged)
         else:
             refused.append(judged)
+    if command.unread:
+        refused += refused_themselves(command)
     if command.lock_reference is not None and not _is_burned_by(command, placing):
         offers, refused = judge_lock(command, placing, offers, refused)
     return offers, refused

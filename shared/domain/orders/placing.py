@@ -31,6 +31,7 @@ from shared.domain.offers.basket import basket_of
 from shared.domain.offers.request import Request, ResolvedOffer, distinct_coupons, existing_coupons
 from shared.domain.offers.rules import judge, judge_locked, judge_recurring
 from shared.domain.offers.takeover import with_takeover
+from shared.domain.offers.unread import refused_themselves
 from shared.domain.offers.work import Found, of_lock, too_much
 from shared.domain.orders.life_cycle import (
     Effect,
@@ -271,7 +272,7 @@ def judge_new(
 
 def _judge_codes(command: RedeemCoupons, request: Request, found: Found) -> Judged:
     offers: list[ResolvedOffer] = []
-    refused: list[RefusedCoupon] = []
+    refused = refused_themselves(command) if command.unread else []
     for code, coupon in found:
         judged = judge_new(command, request, code, coupon)
         if isinstance(judged, ResolvedOffer):

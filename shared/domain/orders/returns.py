@@ -17,6 +17,7 @@ from shared.domain.model.campaign import OnReturn
 from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import SHIPPING, Line, Order
+from shared.domain.model.quantity import MAX_DECIMALS, Quantity, amount_of
 from shared.domain.model.state import ActiveRedemption, LockedUse, PartReturn, State, new_active_redemption
 from shared.domain.model.verdicts import LedgerEntry, LineShare
 from shared.domain.offers.price import AppliedOffer
@@ -27,6 +28,10 @@ MAX_RETURNED_PARTS: Final = 10_000
 each line can be returned on its own. Beyond that, return the order as a whole."""
 
 
+_THOUSAND: Final = 10**MAX_DECIMALS
+"""Times this, a quantity is whole."""
+
+
 @dataclass(slots=True)
 class ReturnedSoFar:
     """Everything returned so far: units by line id, at most what was ordered, and goods by amount.
@@ -34,7 +39,7 @@ class ReturnedSoFar:
     `refunded_minor` is what the customer got back for other goods, after discounts.
     """
 
-    units: dict[str, int] = field(default_factory=dict)
+    units: dict[str, Quantity] = field(default_factory=dict)
     amount_minor: int = 0
     refunded_minor: int | None = None
 
@@ -46,7 +51,7 @@ class ReturnedSoFar:
 
 def part_of(command: ReturnOrder, now: datetime) -> PartReturn | None:
     """Return the part that the command names in normalised form, or None if it is empty."""
-    units: dict[str, int] = {}
+    units: dict[str, Quantity] = {}
     for line_id, count in command.lines:
         units[line_id] = units.get(line_id, 0) + count
     amount = None if units else command.amount
@@ -153,9 +158,10 @@ def _worth(returned: ReturnedSoFar, order: Order) -> int:
     """Return the price of the returned units."""
     left, worth = dict(returned.units), 0
     for line in order.lines:
-        units = min(left.get(line.line_id, 0), max(line.quantity, 0))
-        left[line.line_id] = left.get(line.line_id, 0) - units
-        worth += units * line.unit_minor
+        line_id, quantity, unit_minor = line.ordered
+        units = min(left.get(line_id, 0), max(quantity, 0))
+        left[line_id] = left.get(line_id, 0) - units
+        worth += amount_of(units, unit_minor)
     return worth
 
 
@@ -241,10 +247,11 @@ def _left_of(order: Order, returned: ReturnedSoFar) -> LeftOver:
     left = dict(returned.units)
     lines: list[Line] = []
     for line in order.lines:
-        units = min(left.get(line.line_id, 0), max(line.quantity, 0))
-        left[line.line_id] = left.get(line.line_id, 0) - units
-        if units < line.quantity:
-            lines.append(line.with_quantity(line.quantity - units))
+        line_id, quantity, _ = line.ordered
+        units = min(left.get(line_id, 0), max(quantity, 0))
+        left[line_id] = left.get(line_id, 0) - units
+        if units < quantity:
+            lines.append(line.with_quantity(quantity - units) if units else line)
     listed_minor = max(order.amount_minor - _worth(returned, order), 0)
     goods = order.with_goods(tuple(lines), max(listed_minor - returned.amount_minor, 0))
     return LeftOver(goods, listed_minor)
@@ -277,7 +284,7 @@ def _share(redemption: ActiveRedemption, returned: ReturnedSoFar, order: Order) 
     by_line = _by_line(redemption.lines)
     shipping_minor = by_line.pop(SHIPPING, 0)
     lines = {
-        line_id: _half_up(minor * units, ordered[line_id])
+        line_id: _share_of(minor, units, ordered[line_id])
         for line_id, minor in by_line.items()
         if (units := returned.units.get(line_id, 0))
     }
@@ -286,6 +293,10 @@ def _share(redemption: ActiveRedemption, returned: ReturnedSoFar, order: Order) 
     if returned.amount_minor and order.amount_minor > 0:
         total += _half_up(max_share * min(returned.amount_minor, order.amount_minor), order.amount_minor)
     return min(total, max_share), lines
+
+
+def _share_of(minor: int, units: Quantity, ordered: Quantity) -> int:
+    return _half_up(minor * int(units * _THOUSAND), int(ordered * _THOUSAND))
 
 
 def _half_up(numerator: int, denominator: int) -> int:
@@ -302,11 +313,12 @@ def _at_most(parts: dict[str, int], minor: int) -> tuple[LineShare, ...]:
     return tuple(taken_parts)
 
 
-def _quantities(lines: Iterable[Line]) -> dict[str, int]:
-    """Return units by line id; lines with the same id are summed."""
-    quantities: dict[str, int] = {}
+def _quantities(lines: Iterable[Line]) -> dict[str, Quantity]:
+    """Return ordered quantities by line id; lines with the same id are summed."""
+    quantities: dict[str, Quantity] = {}
     for line in lines:
-        quantities[line.line_id] = quantities.get(line.line_id, 0) + max(line.quantity, 0)
+        line_id, quantity, _ = line.ordered
+        quantities[line_id] = quantities.get(line_id, 0) + max(quantity, 0)
     return quantities
 
 

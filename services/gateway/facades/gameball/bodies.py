@@ -11,11 +11,13 @@ from schemas.common import (
     Identifiers,
     Moment,
     OptionalIdentifier,
+    Quantity,
     Shop,
     TypedCode,
+    UnitPrice,
     present,
 )
-from schemas.limits import MAX_CODES, MAX_INTEGER, MAX_LINES, MAX_QUANTITY, MIN_INTEGER
+from schemas.limits import MAX_CODES, MAX_INTEGER, MAX_LINES, MIN_INTEGER
 from services.gateway.native.bodies import Body
 from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.model.customer import Customer
@@ -88,8 +90,8 @@ class LineItemIn(GameballBody):
 
     productId: Identifier | None = None  # noqa: N815
     sku: Identifier | None = None
-    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY)] = 1
-    price: Amount | None = None
+    quantity: Quantity = 1
+    price: UnitPrice | None = None
     collection: Identifiers | None = None
 
 

@@ -14,7 +14,14 @@ from services.gateway import tenants
 from services.gateway.access.callers import Caller, unauthorized
 from services.gateway.access.identify import address_of, by_key
 from services.gateway.facades.facade import json_response, new_facade, new_router
-from services.gateway.facades.gameball.bodies import BurnBody, OrderBody, PredefinedBody, ReleaseBody, ValidateBody
+from services.gateway.facades.gameball.bodies import (
+    BurnBody,
+    LineItemIn,
+    OrderBody,
+    PredefinedBody,
+    ReleaseBody,
+    ValidateBody,
+)
 from services.gateway.facades.vendor_codes import GAMEBALL_FAILED, VENDOR_CODES
 from services.gateway.gateway import Gateway, command_id_of, refusal
 from services.gateway.guard import CanIssue, CanRedeem, CanValidate, CurrentGateway
@@ -24,11 +31,13 @@ from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
 from shared.domain.model.commands import Cause, IssueCoupons, LockCoupons, RedeemCoupons, ReleaseLock
 from shared.domain.model.ids import lock_reference, order_key
-from shared.domain.model.money import MoneyError, decimals, format_minor, parse_minor
-from shared.domain.model.order import Line, Order, check_amounts
+from shared.domain.model.money import MoneyError, decimals, format_minor, naming, parse_minor
+from shared.domain.model.order import Line, Order, check_amounts, exact_line
+from shared.domain.model.quantity import parse_unit_price
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.definitions import to_domain
 from shared.ledger.matching import MatchIndex, TooMuchWorkError
+from shared.ledger.order_conversion import quantity_of
 from shared.ledger.sql import sql
 
 router = new_router()
@@ -244,23 +253,28 @@ def _burned(code: str, discount_minor: int | None, verdict: Verdict) -> dict[str
 def _order(body: OrderBody, currency: str) -> Order:
     """Convert the order. Lines without a price are left out, since they can't have a discount. Raises MoneyError."""
     total = body.totalPrice or body.totalPaid
-    lines = tuple(
-        [
-            Line(
-                line_id=str(number), product_id=item.productId or item.sku or str(number), quantity=item.quantity,
-                unit_minor=parse_minor(item.price, currency), variant_id=item.sku, collection_ids=item.collection or (),
-            )
-            for number, item in enumerate(body.lineItems or (), start=1)
-            if item.price is not None
-        ]
-    )  # fmt: skip
-    shipping = 0 if body.totalShipping is None else parse_minor(body.totalShipping, currency)
-    amount = 0 if total is None else parse_minor(total, currency)
+    lines = tuple([_line(number, item, currency) for number, item in enumerate(body.lineItems or ()) if item.price])
+    with naming("totalShipping"):
+        shipping = 0 if body.totalShipping is None else parse_minor(body.totalShipping, currency)
+    with naming("totalPrice" if body.totalPrice else "totalPaid"):
+        amount = 0 if total is None else parse_minor(total, currency)
     order = Order(
         order_id=order_key(body.shop_id, body.orderId), currency=currency, amount_minor=amount, lines=lines,
         shipping_minor=shipping, placed_at=body.orderDate,
     )  # fmt: skip
     return check_amounts(order)
+
+
+def _line(number: int, item: LineItemIn, currency: str) -> Line:
+    with naming(f"lineItems[{number}].quantity"):
+        ordered = quantity_of(item.quantity)
+    with naming(f"lineItems[{number}].price"):
+        price = parse_unit_price(item.price or "", currency)
+    quantity, unit_minor, exact = exact_line(ordered, price)
+    return Line(
+        line_id=str(number + 1), product_id=item.productId or item.sku or str(number + 1), quantity=quantity,
+        unit_minor=unit_minor, variant_id=item.sku, collection_ids=item.collection or (), exact=exact,
+    )  # fmt: skip
 
 
 async def _release(request: Request, gateway: Gateway, reference: str) -> Response:

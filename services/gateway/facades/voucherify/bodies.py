@@ -1,5 +1,6 @@
 """Request bodies of Voucherify's clients. Amounts are whole hundredths of the currency; unknown fields are ignored."""
 
+from decimal import Decimal
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -11,7 +12,7 @@ from shared.domain.model.commands import MAX_CREATED
 from shared.domain.model.customer import Customer
 from shared.domain.model.ids import order_key
 from shared.domain.model.money import MoneyError, decimals
-from shared.domain.model.order import Line, Order, check_amounts
+from shared.domain.model.order import ExactLine, Line, Order, check_amounts
 
 HUNDREDTHS: Final = 2
 """Voucherify multiplies every amount by 100, whatever the decimals of the currency are."""
@@ -132,6 +133,16 @@ class ItemIn(VoucherifyBody):
     amount: Hundredths | None = None
     metadata: HandedOn | None = None
 
+    def priced(self, currency: str) -> tuple[int, int, ExactLine | None]:
+        """Return the quantity, the price of one unit, and the exact amounts if that price is not whole."""
+        quantity = self.quantity or 1
+        if self.price is not None:
+            return quantity, minor(self.price, currency), None
+        amount = minor(self.amount or 0, currency)
+        if amount % quantity == 0:
+            return quantity, amount // quantity, None
+        return quantity, amount // quantity, ExactLine(quantity, Decimal(amount) / quantity, amount)
+
 
 class OrderIn(VoucherifyBody):
     """An order. `amount` is by default the sum of the items."""
@@ -146,13 +157,12 @@ class OrderIn(VoucherifyBody):
         """Convert to the order of a command; `order_id` is used if it has no id. Raises MoneyError."""
         lines = []
         for number, item in enumerate(self.items or (), start=1):
-            quantity = item.quantity or 1
-            price = item.price if item.price is not None else (item.amount or 0) // quantity
+            quantity, unit_minor, exact = item.priced(currency)
             product = item.product_id or item.source_id or item.sku_id or str(number)
             lines.append(
                 Line(
-                    line_id=str(number), product_id=product, quantity=quantity, unit_minor=minor(price, currency),
-                    variant_id=item.sku_id,
+                    line_id=str(number), product_id=product, quantity=quantity, unit_minor=unit_minor,
+                    variant_id=item.sku_id, exact=exact,
                 )
             )  # fmt: skip
         total = sum(line.amount_minor for line in lines) if self.amount is None else minor(self.amount, currency)

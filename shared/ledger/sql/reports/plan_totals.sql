@@ -12,7 +12,7 @@ WITH wanted AS (
     LEFT JOIN customers ON customers.customer_key = ledger_entries.customer_key
     GROUP BY 1, 2
 )
-SELECT campaign_id, sum(issued)::bigint AS issued, sum(held)::bigint AS held, sum(used)::bigint AS used, sum(spent)::bigint AS spent_minor,
+SELECT campaign_id, sum(issued)::bigint AS issued, sum(held)::bigint AS held, sum(used)::bigint AS used, sum(spent) AS spent_minor,
     count(customer_key) FILTER (WHERE held + used >= old_uses AND (new_uses IS NULL OR held + used < new_uses)) AS use_again,
     count(customer_key) FILTER (WHERE held + used >= new_uses) AS use_no_more,
     count(customer_key) FILTER (WHERE issued >= old_coupons AND (new_coupons IS NULL OR issued < new_coupons)) AS get_again,
