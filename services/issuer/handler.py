@@ -46,7 +46,8 @@ def to_commands(event: ReceivedEvent, index: MatchIndex) -> list[IssuerCommand]:
     """Return the commands for `event`: coupons for its customer, for the referrer, or both, as one command each.
 
     A reward that matches no campaign still becomes a command, so that a refusal (`not_found`) is published. A sign-up
-    that matches no campaign issues nothing, because no coupon was promised; its customer's segments are recorded.
+    that matches no campaign issues nothing, because no coupon was promised; its customer's address, phone number and
+    segments are recorded.
     A revocation takes back what its reward issued.
     """
     data = event.data
@@ -74,8 +75,9 @@ def _sign_up(event: ReceivedEvent, data: CustomerSignedUp, index: MatchIndex) ->
     customer = to_customer(data.customer)
     if matched.customer:
         yield _issue(event.command_id, event, customer, matched.customer, at=data.signed_up_at)
-    elif customer.segments is not None:
-        # A separate id: if the event is read again once a campaign matches, its own id is still unused.
+    elif customer.segments is not None or customer.email is not None or customer.mobile is not None:
+        # A later order may name only one identifier; conditions and limits then know the others. A separate id: if the
+        # event is read again once a campaign matches, its own id is still unused.
         yield RecordCustomer(_further_id(event.command_id, "segments"), customer, data.signed_up_at, SERVICE)
     if matched.referrer and data.referred_by is not None:
         # A customer is referred once, even if their sign-up arrives under several event ids.

@@ -315,10 +315,21 @@ def _moved(command: Command, verdict: Verdict, state: State) -> Iterator[NewEven
         yield NewEvent("coupon.redemption_restored", order_id, data)
     for entry in verdict.entries:
         if entry.kind == "released":
-            yield _lock_ended(command, entry, verdict, state)
+            if not _is_still_held(command, entry, verdict):
+                yield _lock_ended(command, entry, verdict, state)
         elif (event := COUPON_EVENTS.get(entry.kind)) is not None:
             kind, build = event
             yield NewEvent(kind, entry.coupon_id, build(command, entry, verdict, state))
+
+
+def _is_still_held(command: Command, released: LedgerEntry, verdict: Verdict) -> bool:
+    """Return whether an order's hold keeps the use: it is only held in another currency, or for a named customer."""
+    return isinstance(command, RedeemCoupons) and any(
+        entry.kind == "locked"
+        and entry.coupon_id == released.coupon_id
+        and entry.lock_reference == released.lock_reference
+        for entry in verdict.entries
+    )
 
 
 def _lock_ended(command: Command, entry: LedgerEntry, verdict: Verdict, state: State) -> NewEvent:

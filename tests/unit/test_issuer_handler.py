@@ -127,6 +127,24 @@ def test_segments_are_recorded_if_the_customer_gets_no_coupon(
     assert notes == ([wanted] if noted else [])
 
 
+@pytest.mark.parametrize(
+    ("person", "noted"),
+    [
+        ({"customer_id": "c1"}, False),
+        ({"customer_id": "c1", "email": "A@b.c"}, True),
+        ({"customer_id": "c1", "mobile": "+49 30 1"}, True),
+        ({"customer_id": "c1", "email": "A@b.c", "mobile": "+49 30 1", "segments": ["vip"]}, True),
+    ],
+)
+def test_the_identifiers_of_a_sign_up_are_recorded_if_the_customer_gets_no_coupon(
+    person: dict[str, Any], noted: bool
+) -> None:
+    commands = to_commands(signup("e1", customer=person), NONE)
+
+    customer = Customer(**{**person, "segments": tuple(person["segments"]) if "segments" in person else None})
+    assert commands == ([RecordCustomer("/signup e1\tsegments", customer, AT, "issuer")] if noted else [])
+
+
 def test_a_reward_that_names_a_campaign_leaves_the_others_out() -> None:
     offer = DiscountOffer("percentage", "10")
     both = MatchIndex({name: Campaign(name, offer, issues_on=(IssueRule("reward.earned"),)) for name in ("a", "b")})

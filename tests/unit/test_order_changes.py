@@ -151,6 +151,7 @@ def test_a_changed_order_has_what_its_present_content_deserves(name: str, hold: 
         ("no code", ["redemption_restored"], ["released", "released"]),
         ("another code", ["redeemed", "redemption_restored"], ["locked", "released"]),
         ("one more code that isn't good", ["redemption_refused", "redemption_adjusted"], ["redemption_refused"]),
+        ("another currency of a percentage", ["redeemed", "redemption_restored"], []),
     ],
 )
 def test_what_a_change_publishes(name: str, as_event: str, redeemed: list[str], held: list[str]) -> None:
@@ -362,6 +363,7 @@ def test_an_order_may_name_its_customer_later_or_not_at_all(
     shop.send("A", goods=goods(10_000), minute=0, changed=False, by=first)
     shop.send("A", goods=goods(5_000), minute=5, by=then)
     assert shop.discounts() == {"A": 500}
+    assert shop.types == ([] if hold else ["redemption_adjusted"]), "what it holds isn't released"
 
 
 def test_the_atomic_codes_of_a_changed_order_are_used_together_or_not_at_all() -> None:
