@@ -27,6 +27,8 @@ Location = tuple[int | str, ...]
 
 _CURRENCY: Final = re.compile(CURRENCY_PATTERN)
 _NEEDLESS_ZEROS: Final = re.compile(r"-?[0-9]+\.[0-9]{6,}", re.ASCII)
+_BLANK: Final = re.compile(r"[^\S\x1c-\x1f\x85]*")
+"""Control characters that Python counts as blanks are not: a text with them is refused."""
 _TEXT_ERRORS: Final = ("string_too_short", "string_pattern_mismatch", "string_type")
 
 
@@ -121,7 +123,7 @@ class _Repair:
             self._leave_out(location)
 
     def _text(self, kind: str, location: Location, value: str, found: _Field) -> None:
-        if not value.strip() and kind in _TEXT_ERRORS:
+        if _is_blank(value) and kind in _TEXT_ERRORS:
             if found.may_be_blank:
                 self._leave_out(location) if found.is_entry else self._set(location, None)
         elif found.has(ExactDigits) and _NEEDLESS_ZEROS.fullmatch(value):
@@ -151,7 +153,7 @@ def without_needless_zeros(number: str) -> str:
 
 
 def _is_blank(value: Any) -> bool:
-    return isinstance(value, str) and not value.strip()
+    return isinstance(value, str) and _BLANK.fullmatch(value) is not None
 
 
 def _at(tree: Any, place: Location) -> Any:

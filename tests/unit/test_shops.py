@@ -106,7 +106,6 @@ def test_without_a_shop_an_event_makes_the_same_command_as_before() -> None:
         ("a\x1fb", "shop_id: must have no control characters"),
         ("\x1f", "shop_id: must have no control characters"),
         ("a\n", "shop_id: must have no control characters"),
-        (" ", "shop_id: must not be blank; leave it out, or empty, for an order without a shop"),
         ("x" * 256, "shop_id: must have at most 255 characters"),
         (7, "shop_id: must be a string"),
         (["a"], "shop_id: must be a string"),
@@ -118,6 +117,11 @@ def test_an_invalid_shop_is_named(model: type, shop: object, problem: str) -> No
     with pytest.raises(InvalidDocumentError) as raised:
         parse(model, orjson.dumps(data | dict.fromkeys(("placed_at", "cancelled_at"), "2026-01-01T00:00:00Z")))
     assert problem in str(raised.value)
+
+
+def test_a_blank_shop_is_none() -> None:
+    data = {"order_id": "777", "shop_id": " ", "cancelled_at": "2026-01-01T00:00:00Z"}
+    assert parse(OrderCancelled, orjson.dumps(data)).shop_id is None
 
 
 def test_an_order_id_that_looks_like_a_key_is_refused() -> None:
