@@ -62,8 +62,8 @@ def parts_for(
     placed_at = placed_at_of(command)
     if placed_again:
         return tuple([part for part in known.returns if part.at > (placed_at or now)])
-    if known.currency is not None or placed_at is None:
-        return known.returns
+    if known.currency is not None or placed_at is None or last_closed_at(known) is None:
+        return known.returns  # of an order that was never closed, whatever clock dated them
     return tuple([part for part in known.returns if part.at >= placed_at])
 
 
