@@ -1,6 +1,7 @@
 """A code is used again: by a later campaign, once the codes of the earlier one are freed."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,6 +64,25 @@ async def test_the_same_code_next_year(database_url: str, written: str) -> None:
         # An order of the earlier campaign can still be cancelled.
         [verdict] = await Engine(pool).execute([CancelOrder("/shop cancel O1", "O1")])
         assert [entry.campaign_id for entry in verdict.entries] == ["bf-2025"]
+
+
+@pytest.mark.parametrize("reused", [False, True])
+async def test_an_order_keeps_a_coupon_whose_code_was_freed(database_url: str, reused: bool) -> None:
+    """Whether it is changed or redeemed again, the code means the coupon that the order has."""
+    async with ledger(database_url, friday("bf-2025")) as pool:
+        placed = redeem("O1", ["BLACKFRIDAY"])
+        assert await campaign_of(pool, "O1", "BLACKFRIDAY") == "bf-2025"
+        await archive(pool, "bf-2025")
+        await free_codes(pool, "bf-2025")
+        if reused:
+            await save(pool, [friday("bf-2026")])
+        twice = replace(placed.order, amount_minor=2 * placed.order.amount_minor, lines=())
+        changed = replace(placed, command_id="/shop change", order=twice, complete=True, changed=True)
+        again = replace(placed, command_id="/shop again", order=twice)
+        verdicts = await Engine(pool).execute([changed, again])
+        assert [(one.outcome, one.refused) for one in verdicts] == [("adjusted", ()), ("unchanged", ())]
+        assert [kept.coupon.campaign_id for kept in verdicts[0].kept] == ["bf-2025"]
+        assert await campaign_of(pool, "O2", "BLACKFRIDAY") == ("bf-2026" if reused else "not_found")
 
 
 async def test_a_campaign_gets_its_codes_back_unless_another_has_one(database_url: str) -> None:

@@ -9,6 +9,7 @@ from shared.domain.model.campaign import Campaign
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Order
 from shared.domain.model.reasons import Reason
+from shared.domain.model.state import order_hold
 from tests.builders import (
     DAY,
     JOHN,
@@ -19,6 +20,7 @@ from tests.builders import (
     Scope,
     any_currency,
     fixed,
+    key_of,
     line,
     only_reason,
     order,
@@ -364,6 +366,19 @@ def test_an_order_may_name_its_customer_later_or_not_at_all(
     shop.send("A", goods=goods(5_000), minute=5, by=then)
     assert shop.discounts() == {"A": 500}
     assert shop.types == ([] if hold else ["redemption_adjusted"]), "what it holds isn't released"
+
+
+@pytest.mark.parametrize(("hold", "as_event"), ALL_WAYS)
+def test_an_order_may_name_its_customer_with_the_content_that_it_has(hold: bool, as_event: str) -> None:
+    shop = Shop((one("A", limits=Limits(9, uses_total=9)),), hold, as_event)
+    shop.send("A", goods=goods(10_000), minute=0, changed=False, by=None)
+    named = shop.send("A", goods=goods(10_000), minute=5, by=JOHN)
+    assert (named.outcome, shop.types, shop.discounts()) == ("adjusted", [], {"A": 1_000})
+    state = shop.world.state
+    assert state.orders["ORD1"].customer_key == key_of(JOHN)
+    assert not hold or state.locks[order_hold("ORD1")].customer_key == key_of(JOHN)
+    again = shop.send("A", goods=goods(10_000), minute=6, by=JOHN)
+    assert (again.outcome, again.why) == ("unchanged", "same_content")
 
 
 def test_the_atomic_codes_of_a_changed_order_are_used_together_or_not_at_all() -> None:

@@ -128,7 +128,8 @@ def test_a_campaign_without_restores_on_returns_restores_nothing(restore_on: fro
 def test_an_order_without_lines_can_be_returned_by_amounts_only() -> None:
     world = shop()
     world.redeem("A", to=Order("ORD1", "USD", 10_000, placed_at=PLACED))
-    assert world.part(("1", 1), at=PLACED + MINUTE).outcome == "recorded"
+    by_line = world.part(("1", 1), at=PLACED + MINUTE)
+    assert (by_line.outcome, by_line.why) == ("unchanged", "unknown_lines")
     assert restored_shares(world.part(amount="50.00", at=PLACED + 2 * MINUTE)) == (500, ())
 
 
@@ -262,6 +263,23 @@ def test_a_partial_return_without_lines_or_amount_changes_nothing() -> None:
     world = shop()
     assert world.run(ReturnOrder("c", "ORD1", False, PLACED)).outcome == "unchanged"
     assert world.state.orders == {}
+
+
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        ({"lines": (("9", 1),)}, "unknown_lines"),
+        ({"lines": (("9", 1), ("8", 2))}, "unknown_lines"),
+        ({"amount": "0.00"}, "nothing_returned"),
+        ({"amount": "0"}, "nothing_returned"),
+        ({"refunded_amount": "0"}, "nothing_returned"),
+    ],
+)
+def test_a_part_that_is_nothing_of_the_order_says_why(part: dict[str, Any], why: str) -> None:
+    world = shop()
+    world.redeem("A", to=goods())
+    verdict = world.run(ReturnOrder(world.command_id(), "ORD1", False, PLACED + MINUTE, **part))
+    assert (verdict.outcome, verdict.why, verdict.entries) == ("unchanged", why, ())
 
 
 def test_free_shipping_is_restored_only_with_the_whole_order() -> None:

@@ -39,14 +39,14 @@ from shared.domain.model.verdicts import (
     refuse,
 )
 from shared.domain.offers.price import AppliedOffer
-from shared.domain.offers.request import Request, ResolvedOffer, distinct_coupons
+from shared.domain.offers.request import Request, ResolvedOffer
 from shared.domain.offers.resolve import resolve_locked, resolve_used
 from shared.domain.offers.rules import judge_order
 from shared.domain.offers.stack import choose
 from shared.domain.offers.unread import refused_themselves
 from shared.domain.offers.work import Found, of_lock, too_much
 from shared.domain.orders.life_cycle import paid_since_closed
-from shared.domain.orders.placing import Placing, codes_with, judge_lock, judge_new, placing_time
+from shared.domain.orders.placing import Placing, codes_with, judge_lock, judge_new, named_coupons, placing_time
 from shared.domain.orders.returns import active_redemption, paid_minor, shares
 from shared.domain.orders.uses import all_or_nothing, customer_of, hold_uses
 
@@ -95,12 +95,11 @@ def change(command: RedeemCoupons, placing: Placing) -> Verdict:
 
 def _named(command: RedeemCoupons, placing: Placing, has: dict[str, Use]) -> list[tuple[str, Coupon | None]]:
     """Return the codes that the changed order names, each once, with their coupons, without those of a new lock.
-
     A request that only adds names the coupons that the order has. So does one that names the lock that the order
     burned, for the coupons that came from that lock.
     """
     state, known = placing.request.state, placing.known
-    found = distinct_coupons(command.codes, state)
+    found = named_coupons(command, state, has)
     implied: Iterable[str] = ()
     if not command.complete:
         implied = has

@@ -48,6 +48,7 @@ from shared.domain.orders.returns import (
     content_problem,
     is_fully_returned,
     is_recorded,
+    nothing_of,
     paid_minor,
     part_of,
     shares,
@@ -126,8 +127,9 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
         change = OrderChange(command.order_id, "returned", returned_at=at, returns=returns)
         return _close(command, change, "order.returned", state, now)
     change = OrderChange(command.order_id, "placed" if known is None else known.status, returns=returns)
-    if row.effect == Effect.RECORD or known is None or order is None:
-        return plain_verdict(command, "recorded", now, change)
+    why = None if row.effect == Effect.RECORD or order is None else nothing_of(part, order)
+    if why is not None or row.effect == Effect.RECORD or known is None or order is None:
+        return plain_verdict(command, "recorded" if why is None else "unchanged", now, change, why=why)
     before = _counting(known, recorded)
     entries = shares(known.redemptions.values(), state, order, paid=paid, before=before, after=counting)
     return _share_verdict(command, state, now, change, entries)

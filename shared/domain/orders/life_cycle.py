@@ -258,7 +258,7 @@ def placing_event(  # noqa: PLR0911 - one per event
 ) -> OrderEvent:
     """Return the event of a request to place or change an order, for the customer `customer_key`.
 
-    `names_new_lock`: it names a lock that the order hasn't burned.
+    A guest's order that names its customer is a new version. `names_new_lock`: it names a lock that it hasn't burned.
     """
     first = OrderEvent.CHANGED if command.changed else OrderEvent.PLACED
     if known is None:
@@ -273,7 +273,8 @@ def placing_event(  # noqa: PLR0911 - one per event
         return OrderEvent.PLACED if same_order else OrderEvent.PLACED_OTHER
     if is_for_another(known, customer_key):
         return OrderEvent.PLACED_FOR_ANOTHER
-    if same_order and not names_new_lock and _names_the_same(known, command):
+    is_claimed = known.customer_key is None and customer_key is not None and (command.changed or known.status != "paid")
+    if same_order and not names_new_lock and not is_claimed and _names_the_same(known, command):
         return OrderEvent.PLACED_SAME
     last_at = last_version_at(known)
     if last_at is not None and at < last_at:

@@ -5,6 +5,7 @@ belongs to the closed order. A payment counts if it is later than the last cance
 decide, not the order of their arrival.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -63,8 +64,8 @@ def parts_for(
     placed_at = placed_at_of(command)
     if placed_again:
         return tuple([part for part in known.returns if part.at > (placed_at or now)])
-    if known.currency is not None or placed_at is None:
-        return known.returns
+    if known.currency is not None or placed_at is None or last_closed_at(known) is None:
+        return known.returns  # of an order that was never closed, whatever clock dated them
     return tuple([part for part in known.returns if part.at >= placed_at])
 
 
@@ -246,14 +247,26 @@ def _request(
 def judge_named(command: RedeemCoupons, placing: Placing) -> Judged:
     """Judge the coupons that the request names. All of them are refused if that would take too much work."""
     request, known, hold = placing.request, placing.known, placing.hold
-    found = distinct_coupons(command.codes, request.state)
-    if known is not None or hold is not None:
+    if known is None and hold is None:
+        found = distinct_coupons(command.codes, request.state)
+    else:
+        has = (*(() if known is None else known.redemptions), *[use.coupon_id for use in (hold.uses if hold else ())])
+        found = named_coupons(command, request.state, has)
         found = [one for one in found if one[1] is None or not has_coupon(one[1].coupon_id, known, hold)]
     if command.lock_reference is None:
         refused = too_much(request, found)
         return ([], refused) if refused else _judge_codes(command, request, found)
     refused = too_much(request, [*found, *of_lock(command, request.state, found)])
     return ([], refused) if refused else judge_lock(command, placing, *_judge_codes(command, request, found))
+
+
+def named_coupons(command: RedeemCoupons, state: State, has: Iterable[str]) -> list[tuple[str, Coupon | None]]:
+    """Return the codes that the request names, each once, with their coupons.
+
+    A code means the coupon that the order has under it, even if it was freed and is another campaign's by now.
+    """
+    own = {code_key(coupon.code): coupon for one in has if (coupon := state.coupons.get(one)) is not None}
+    return [(code, own.get(code_key(code), coupon)) for code, coupon in distinct_coupons(command.codes, state)]
 
 
 def judge_new(

@@ -72,6 +72,15 @@ def amount_problem(part: PartReturn, currency: str | None) -> str | None:
     return None
 
 
+def nothing_of(part: PartReturn, order: Order) -> str | None:
+    """Return why the part is nothing of the order as it is now; None if it is a part of it."""
+    if part.lines:
+        ordered = _quantities(order.lines)
+        return None if any(ordered.get(line_id, 0) > 0 for line_id, _ in part.lines) else "unknown_lines"
+    minor = _minor(part.amount if part.amount is not None else part.refunded_amount, order.currency)
+    return "nothing_returned" if minor == 0 else None
+
+
 def is_recorded(part: PartReturn, recorded: Sequence[PartReturn], currency: str | None) -> bool:
     """Return whether the same return was recorded before, under any event id."""
     key = _key(part, currency)
