@@ -100,7 +100,9 @@ async def test_the_same_content_or_an_older_version_changes_nothing_and_says_why
         await put(here, "50.00", "P10", changed_at="2026-03-01T12:05:00Z")
         for amount, minute, why in (("50.00", 6, "same_content"), ("70.00", 3, "older_version")):
             same = await put(here, amount, "P10", changed_at=f"2026-03-01T12:0{minute}:00Z")
-            assert (same["outcome"], same["why"]) == ("unchanged", why)
+            assert (same["outcome"], same["why"], same["valid"]) == ("unchanged", why, True)
+            coupons = [(one["code"], one["discount_amount"]) for one in same["coupons"]]
+            assert (same["discount_amount"], coupons) == ("5.00", [("P10", "5.00")]), "what the order has"
         assert counter._value.get() == before + 1
         assert (await events_of(here))[1:] == ["redemption_adjusted"]
         history = (await asked(here, "GET", "/v1/coupons/P10/history"))["happenings"]

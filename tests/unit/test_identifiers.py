@@ -169,6 +169,17 @@ def test_an_address_of_a_placeholder_names_no_one(email: str) -> None:
     assert identifiers(Customer("c1", email)) == (("id", "c1"),)
 
 
+@pytest.mark.parametrize("customer_id", ["guest@shop.example", " Anonymous@any.example", "NoReply@any.example"])
+def test_an_address_of_a_placeholder_is_no_customer_id(customer_id: str) -> None:
+    assert identifiers(Customer(customer_id, "a@shop.example")) == (("email", "a@shop.example"),)
+    assert identifiers(Customer(customer_id), NO_RULES) == (("id", customer_id.strip()),)
+
+
+@pytest.mark.parametrize("customer_id", ["ann@shop.example", "@guest", "guests@shop.example", "a@b@c"])
+def test_another_customer_id_with_an_at_sign_is_one(customer_id: str) -> None:
+    assert identifiers(Customer(customer_id)) == (("id", customer_id),)
+
+
 @pytest.mark.parametrize(
     "customer_id", ["1", "7", "00", "10", "nan", "na", "no", "guest7", "noreply", "anonymous_ann", "O", "null0"]
 )

@@ -95,13 +95,24 @@ def identifiers(customer: Customer, rules: IdentityRules = DEFAULT_RULES) -> tup
     """
     found: list[Identifier] = []
     customer_id = _trimmed(customer.customer_id) if customer.customer_id else ""
-    if customer_id and customer_id.lower() not in rules.placeholders:
+    if (
+        customer_id
+        and customer_id.lower() not in rules.placeholders
+        and not _is_placeholder_address(customer_id, rules)
+    ):
         found.append(("id", customer_id))
     if customer.email and (email := email_address(customer.email, rules)) is not None:
         found.append(("email", email))
     if customer.mobile and (mobile := e164(customer.mobile)) is not None and mobile not in rules.placeholders:
         found.append(("mobile", mobile))
     return tuple(found)
+
+
+def _is_placeholder_address(customer_id: str, rules: IdentityRules) -> bool:
+    """Return whether a customer id is an email address that names no one, as some systems send for every guest."""
+    if "@" not in customer_id or not rules.parts_of_addresses:
+        return False
+    return email_address(customer_id, rules) is None and email_address(customer_id, NO_RULES) is not None
 
 
 def former_identifiers(

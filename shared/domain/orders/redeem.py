@@ -7,13 +7,14 @@ judged. Coupons are judged one by one, or all or nothing (`atomic`).
 from dataclasses import replace
 from datetime import datetime
 
-from shared.domain.coupons.entries import accepted, burned, lock_changes, released, taken_into_lock
+from shared.domain.coupons.entries import accepted, accepted_use, burned, lock_changes, released, taken_into_lock
 from shared.domain.model.clock import later
 from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.ids import redemption_id
-from shared.domain.model.state import LockedUse, LockState, OrderState, State, is_holding, order_hold
+from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, OrderState, State, is_holding, order_hold
 from shared.domain.model.verdicts import (
     AcceptedCoupon,
+    KeptCoupon,
     LedgerEntry,
     LockChange,
     OrderChange,
@@ -103,8 +104,13 @@ def _refunded_before(command: RedeemCoupons, placing: Placing, applied: list[App
 
 
 def _record_time(command: RedeemCoupons, placing: Placing, known: OrderState) -> Verdict:
-    """Return the verdict on an event with nothing new but its time."""
-    verdict = _nothing(command, placing)
+    """Return the verdict on an event with nothing new but its time. It shows the coupons that the order has."""
+    request, hold = placing.request, placing.hold
+    uses: list[ActiveRedemption | LockedUse] = [*known.redemptions.values(), *(() if hold is None else hold.uses)]
+    if any(use.currency not in (None, command.order.currency) for use in uses):
+        uses = []  # an older version, in another currency
+    kept = [KeptCoupon(_as_it_is(request.state, use), use.discount_minor, request.customer_key) for use in uses]
+    verdict = replace(_nothing(command, placing), kept=tuple(kept))
     placed_at, changed_at = placing_time(command, known), None
     if command.changed:  # from now on, an older version is one from before this time
         at, last_at = command.at or placing.request.now, last_version_at(known)
@@ -113,6 +119,12 @@ def _record_time(command: RedeemCoupons, placing: Placing, known: OrderState) ->
         return verdict
     change = OrderChange(known.order_id, known.status, placed_at=placed_at, changed_at=changed_at)
     return replace(verdict, orders=(change,))
+
+
+def _as_it_is(state: State, use: ActiveRedemption | LockedUse) -> AcceptedCoupon:
+    """Return a coupon that the order has. The shares by line are those of the whole discount, before any return."""
+    redemption = use.redemption_id if isinstance(use, ActiveRedemption) else None
+    return replace(accepted_use(state, use, redemption), lines=use.lines)
 
 
 def _nothing(command: RedeemCoupons, placing: Placing) -> Verdict:
