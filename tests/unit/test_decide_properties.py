@@ -45,10 +45,17 @@ class Records:
     locks: dict[str, LockState] = field(default_factory=dict)
     orders: dict[str, OrderState] = field(default_factory=dict)
     issued: set[tuple[str, str]] = field(default_factory=set)
+    issued_for: dict[str, list[str]] = field(default_factory=dict)
+    revoked: set[str] = field(default_factory=set)
+    used_up: set[str] = field(default_factory=set)
     segments: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def record(self, verdict: Verdict) -> None:
         self.entries += verdict.entries
+        self.used_up -= {entry.coupon_id for entry in verdict.entries if entry.kind == "voided"}
+        if verdict.revocation is not None:
+            self.revoked.add(verdict.revocation.occasion)
+            self.used_up |= set(verdict.revocation.used)
         for change in verdict.locks:
             self._lock(change)
         for changed_order in verdict.orders:
@@ -69,6 +76,8 @@ class Records:
                 )  # fmt: skip
             if verdict.natural_key is not None:
                 self.issued.add((verdict.natural_key, one.campaign_id))
+                if rules.code.shared_code is None:
+                    self.issued_for.setdefault(verdict.natural_key, []).append(one.coupon_id)
 
     def _lock(self, change: LockChange) -> None:
         before = self.locks.get(change.lock_reference)
@@ -99,6 +108,7 @@ class Records:
     def state(self) -> State:
         """Return the state that a load would find, with every number a sum over ledger entries."""
         state = State(dict(self.campaigns), issued=set(self.issued), segments=dict(self.segments))
+        state.revoked, state.issued_for = set(self.revoked), copy.deepcopy(self.issued_for)
         state.orders_of = {key_of(customer) or "": set() for customer in (JOHN, MARY)}
         for order in self.orders.values():
             hold = self.locks.get(order_hold(order.order_id))
@@ -107,7 +117,7 @@ class Records:
             if order.customer_key is not None and order.status in {"placed", "paid"}:
                 state.orders_of[order.customer_key].add(order.order_id)
         for coupon in self.coupons.values():
-            fresh = copy.deepcopy(coupon)
+            fresh = replace(copy.deepcopy(coupon), revoked=coupon.coupon_id in self.used_up)
             state.coupons[coupon.coupon_id] = fresh
             state.coupon_ids[code_key(coupon.code)] = coupon.coupon_id
         state.locks = copy.deepcopy(self.locks)
@@ -242,7 +252,7 @@ def well_formed(command: Command, verdict: Verdict) -> None:
     if isinstance(command, RedeemCoupons):
         # An order under the id of another one may be refused as a whole.
         coupons = [one for one in verdict.refused if one.code is not None or one.reason != Reason.ORDER_MISMATCH]
-        if len(coupons) == len(verdict.refused):
+        if len(coupons) == len(verdict.refused) and verdict.outcome != "unchanged":
             assert len(verdict.accepted) + len(verdict.kept) + len(coupons) == verdict.requested_count
         order = command.order
         for one in verdict.accepted:
