@@ -110,7 +110,7 @@ def _record_time(command: RedeemCoupons, placing: Placing, known: OrderState) ->
     if any(use.currency not in (None, command.order.currency) for use in uses):
         uses = []  # an older version, in another currency
     kept = [KeptCoupon(_as_it_is(request.state, use), use.discount_minor, request.customer_key) for use in uses]
-    verdict = replace(_nothing(command, placing), kept=tuple(kept))
+    verdict = replace(_nothing(command, placing), kept=tuple(kept), requested_count=len(kept))
     placed_at, changed_at = placing_time(command, known), None
     if command.changed:  # from now on, an older version is one from before this time
         at, last_at = command.at or placing.request.now, last_version_at(known)
