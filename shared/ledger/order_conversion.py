@@ -88,8 +88,10 @@ def to_order(order: OrderFields, order_id: str, *, lines: tuple[Line, ...] | Non
     if lines is None:
         lines = to_lines(order.lines or (), currency)
     if shipping is not None:
-        with naming("shipping_amount"):
+        try:
             shipping_minor = parse_minor(shipping, currency)
+        except MoneyError as error:
+            raise MoneyError(error.sentence, error.field or "shipping_amount") from None
     return check_amounts(
         new_order(
             order_id=key,
@@ -114,7 +116,7 @@ def to_lines(lines: Sequence[OrderLine], currency: str) -> tuple[Line, ...]:
                 new_line(
                     line_id=line.line_id,
                     product_id=line.product_id,
-                    quantity=line.quantity if line.quantity.__class__ is int else _not_whole(),
+                    quantity=quantity if (quantity := line.quantity).__class__ is int else _not_whole(),
                     unit_minor=parse_minor(line.unit_price, currency),
                     variant_id=line.variant_id,
                     collection_ids=line.collection_ids or (),

@@ -167,9 +167,13 @@ def _content_columns(order: Order | None, codes: tuple[str, ...] | None) -> tupl
 
 
 def _line_document(line: Line) -> tuple[object, ...]:
-    """Return a line for the column `lines`. Earlier versions read the first three values."""
-    line_id, quantity, unit_minor = line.ordered
-    usual = (line_id, quantity, unit_minor, line.product_id, line.variant_id, line.collection_ids)
+    """Return a line for the column `lines`. Earlier versions read the first three values, which must be integers.
+
+    A line whose quantity or price of one unit is not a whole number has both, exactly, as its last value.
+    """
+    usual = (line.line_id, line.quantity, line.unit_minor, line.product_id, line.variant_id, line.collection_ids)
+    if line.exact is not None:
+        return (*usual, line.metadata, line.ordered[1:])
     return usual if line.metadata is None else (*usual, line.metadata)
 
 
@@ -210,14 +214,16 @@ def _content(record: asyncpg.Record) -> tuple[tuple[str, ...] | None, Order | No
 
 
 def _line(stored: Sequence[Any]) -> Line:
-    line_id, ordered, price, *more = stored
-    quantity, unit_minor, exact = exact_line(read_number(ordered), read_number(price))
+    line_id, quantity, unit_minor, *more = stored
     if not more:
-        return Line(line_id, "", quantity, unit_minor, exact=exact)
-    product_id, variant_id, collection_ids, *metadata = more
+        return Line(line_id, "", quantity, unit_minor)
+    product_id, variant_id, collection_ids, *rest = more
+    exact = None
+    if len(rest) > 1:
+        quantity, unit_minor, exact = exact_line(*map(read_number, rest[1]))
     return Line(
         line_id, product_id, quantity, unit_minor, variant_id=variant_id, collection_ids=tuple(collection_ids),
-        metadata=metadata[0] if metadata else None, exact=exact,
+        metadata=rest[0] if rest else None, exact=exact,
     )  # fmt: skip
 
 
@@ -228,7 +234,7 @@ def json_or_none(entries: Any) -> str | None:
 
 def _part_document(part: PartReturn) -> tuple[object, ...]:
     """Return a returned part for the column `returns`. Earlier versions read the first three values."""
-    usual = (part.at, part.lines or None, part.amount)
+    usual = (part.at, list(map(_returned_document, part.lines)) or None, part.amount)
     if part.return_id is None and part.refunded_amount is None:
         return usual
     return (*usual, part.return_id, part.refunded_amount)
@@ -245,8 +251,14 @@ def _returns(recorded: str | None) -> tuple[PartReturn, ...]:
     )
 
 
+def _returned_document(line: tuple[str, Quantity]) -> tuple[object, ...]:
+    """Return a returned line. Earlier versions read its first two values, so a part of a unit is none for them."""
+    line_id, quantity = line
+    return line if isinstance(quantity, int) else (line_id, int(quantity), quantity)
+
+
 def _returned_lines(lines: Sequence[Any]) -> tuple[tuple[str, Quantity], ...]:
-    return tuple([(line_id, read_number(quantity)) for line_id, quantity in lines])
+    return tuple([(line[0], read_number(line[-1])) for line in lines])
 
 
 def _customer(recorded: str | None) -> Customer | None:

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -123,6 +124,41 @@ def test_an_avro_decimal_keeps_its_digits() -> None:
     headers = (*HEADERS[:4], ("ce_type", b"order.returned"))
     read = Codec(registry=RegistryInMemory(schema)).decode(Record("orders", 0, 0, 0, None, framed(1, value), headers))
     assert read.data.model_dump()["amount"] == "12345678901234567.10"
+
+
+@pytest.mark.parametrize(
+    ("quantity", "in_avro"), [(2, (2, None)), ("0.395", (1, "0.395")), ("2.5", (3, "2.5")), ("2.0", (2, "2.0"))]
+)
+@pytest.mark.parametrize("name", ["order.placed", "order.changed"])
+def test_a_quantity_with_decimals_is_in_a_second_field(name: str, quantity: Any, in_avro: tuple[int, Any]) -> None:
+    event = outgoing(name.replace(".", "_"))
+    data = json.loads(event.data_json)
+    data["lines"][0]["quantity"] = quantity
+    _, value, headers = Codec(event_format="avro").encode(replace(event, data_json=json.dumps(data).encode()))
+    _, schema = newest_schema(name)
+    read: Any = fastavro.schemaless_reader(BytesIO(value or b""), fastavro.parse_schema(schema), None)
+    assert (read["lines"][0]["quantity"], read["lines"][0]["quantity_decimal"]) == in_avro
+    record = Record("orders", 0, 0, 0, None, value, tuple(headers))
+    assert Codec().decode(record).data.model_dump()["lines"][0]["quantity"] == quantity
+
+
+@pytest.mark.parametrize(
+    "kind", ["double", "float", "string", {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 3}]
+)
+def test_a_producers_own_schema_may_have_another_type_of_quantity(kind: Any) -> None:
+    line = {"line_id": "string", "quantity": kind}
+    moment = {"type": "long", "logicalType": "timestamp-millis"}
+    lines = {"type": "array", "items": record_of("L", line)}
+    schema = record_of("R", {"order_id": "string", "returned_at": moment, "lines": lines})
+    quantity: Any = {"string": "1.5", "double": 1.5, "float": 1.5}.get(str(kind), Decimal("1.500"))
+    value = body(schema, {"order_id": "a", "returned_at": 0, "lines": [{"line_id": "1", "quantity": quantity}]})
+    headers = (*HEADERS[:4], ("ce_type", b"order.returned"))
+    read = Codec(registry=RegistryInMemory(schema)).decode(Record("orders", 0, 0, 0, None, framed(1, value), headers))
+    assert Decimal(read.data.model_dump()["lines"][0]["quantity"]) == Decimal("1.5")
+
+
+def record_of(name: str, fields: dict[str, Any]) -> AvroSchema:
+    return {"type": "record", "name": name, "fields": [{"name": n, "type": kind} for n, kind in fields.items()]}
 
 
 def test_an_avro_body_is_validated_like_json() -> None:

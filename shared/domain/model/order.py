@@ -10,7 +10,7 @@ from typing import Any, Final
 from shared.constructor import constructor
 from shared.domain.model.ids import OrderKey, order_text
 from shared.domain.model.money import MAX_MINOR, MoneyError, format_for_message
-from shared.domain.model.quantity import Quantity, UnitPrice, amount_of, whole_or_exact
+from shared.domain.model.quantity import Quantity, UnitPrice, amount_of
 from shared.domain.model.value import value
 
 SHIPPING: Final = ""
@@ -65,8 +65,8 @@ class Line:
         return self.line_id, self.exact.quantity, self.exact.unit_minor
 
     def with_quantity(self, ordered: Quantity) -> "Line":
-        """Return the line with another quantity of the same goods."""
-        quantity, unit_minor, exact = exact_line(whole_or_exact(ordered), self.ordered[2])
+        """Return the line with another quantity of the same goods. What is left of a weight is still a weight."""
+        quantity, unit_minor, exact = exact_line(ordered, self.ordered[2])
         return replace(self, quantity=quantity, unit_minor=unit_minor, exact=exact)
 
 

@@ -39,7 +39,7 @@ def parse_quantity(text: str, largest: int) -> Quantity:
     quantity = Decimal(text)
     if not 0 < quantity <= largest:
         raise MoneyError(f"The quantity {text!r} is not valid: give more than 0 and at most {largest:,}.")
-    return whole_or_exact(quantity)
+    return _whole_or_exact(quantity)
 
 
 def parse_unit_price(price: str, currency: str) -> UnitPrice:
@@ -52,7 +52,7 @@ def parse_unit_price(price: str, currency: str) -> UnitPrice:
             f"The price {price!r} has more than {MAX_PRICE_DECIMALS} decimals: round it before you send it."
         )
     parse_minor(price.lstrip("-").partition(".")[0], currency)  # refuses too many digits
-    return whole_or_exact(Decimal(price).scaleb(decimals(currency)))
+    return _whole_or_exact(Decimal(price).scaleb(decimals(currency)))
 
 
 def amount_of(quantity: Quantity, unit_minor: UnitPrice) -> int:
@@ -69,8 +69,5 @@ def read_number(recorded: int | str) -> int | Decimal:
     return Decimal(recorded) if isinstance(recorded, str) else recorded
 
 
-def whole_or_exact(number: int | Decimal) -> int | Decimal:
-    """Return the number as an int if it is whole, otherwise as a Decimal without zeros at its end."""
-    if isinstance(number, int):
-        return number
+def _whole_or_exact(number: Decimal) -> int | Decimal:
     return int(number) if number == number.to_integral_value() else number.normalize()

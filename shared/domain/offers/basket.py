@@ -9,6 +9,7 @@ from typing import Final
 
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.order import SHIPPING, Line, Order
+from shared.domain.model.quantity import UnitPrice
 from shared.domain.model.state import ActiveRedemption, LockedUse
 from shared.domain.model.verdicts import LineShare
 from shared.domain.offers.kinds import max_units_of
@@ -75,8 +76,8 @@ def basket_of(
     if amounts and min(amounts) < 0:
         rebate_minor = -sum([amount for amount in amounts if amount < 0])
         amounts = [max(amount, 0) for amount in amounts]
-    if not earlier:
-        return Basket(amounts, amount_minor, amount_minor, None, shipping_minor, order.lines, rebate_minor=rebate_minor)
+    if not earlier:  # by position, because every order makes one
+        return Basket(amounts, amount_minor, amount_minor, None, shipping_minor, order.lines, None, rebate_minor)
     shares = [share for use in earlier for share in use.lines]
     of_shipping = sum([part for line_id, part in shares if line_id == SHIPPING])
     shipping_minor = max(shipping_minor - of_shipping, 0)
@@ -163,7 +164,13 @@ def pick_units(basket: Basket, target: Target) -> Units:
     """
     wanted = target.max_units
     picked: list[UnitGroup] = []
-    for _, indices in groupby(target.lines or (), key=lambda index: basket.lines[index].unit_price):
+    lines = basket.lines
+
+    def price(index: int) -> UnitPrice:
+        line = lines[index]
+        return line.unit_minor if line.exact is None else line.unit_price  # most lines need no call
+
+    for _, indices in groupby(target.lines or (), key=price):
         groups = [group for index in indices for group in units_of(basket, index) if group.room_minor > 0]
         groups.sort(key=most_room_first)
         if wanted is not None:

@@ -12,6 +12,7 @@ from shared.domain.model.campaign import Campaign, Scope
 from shared.domain.model.coupon import Coupon, Hold
 from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import Line
+from shared.domain.model.quantity import UnitPrice
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, is_holding, order_hold
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.price import price_of
@@ -96,7 +97,7 @@ def eligible_quantity(scope: Scope, lines: tuple[Line, ...]) -> int:
     """Return how many units in `scope` cost something. A free sample or a rebate counts for no minimum."""
     indices = eligible_lines(scope, lines)
     eligible = lines if indices is None else [lines[index] for index in indices]
-    return sum([line.quantity for line in eligible if line.amount_minor > 0])
+    return sum([line.quantity for line in eligible if line.unit_minor > 0 or line.amount_minor > 0])
 
 
 @lru_cache(maxsize=4096)
@@ -149,10 +150,19 @@ def _by_price(
     lines: tuple[Line, ...], indices: Sequence[int], *, most_expensive_first: bool = False
 ) -> tuple[int, ...]:
     """Return the lines in the order in which their units are taken, without those that cost nothing."""
-    costly = [index for index in indices if lines[index].amount_minor > 0]
-    if most_expensive_first:
-        return tuple(sorted(costly, key=lambda index: -lines[index].unit_price))
-    return tuple(sorted(costly, key=lambda index: lines[index].unit_price))
+    # An exact line may cost something although its price of one unit, rounded down, is 0.
+    costly = [
+        index
+        for index in indices
+        if ((line := lines[index]).unit_minor > 0 and line.quantity > 0)
+        or (line.exact is not None and line.exact.amount_minor > 0)
+    ]
+
+    def price(index: int) -> UnitPrice:
+        line = lines[index]
+        return line.unit_minor if line.exact is None else line.unit_price
+
+    return tuple(sorted(costly, key=price, reverse=most_expensive_first))
 
 
 # Holds

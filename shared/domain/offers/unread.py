@@ -13,7 +13,6 @@ from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.request import Request, ResolvedOffer
-from shared.domain.offers.resolve import is_restricted
 
 
 def _has_conditions(campaign: Campaign) -> bool:
@@ -21,8 +20,11 @@ def _has_conditions(campaign: Campaign) -> bool:
 
 
 def _reads_lines(campaign: Campaign) -> bool:
-    takes_from = KINDS[campaign.discount.kind].takes_from
-    return campaign.eligibility.min_quantity > 0 or takes_from == "product" or is_restricted(campaign)
+    scope, discount = campaign.scope, campaign.discount
+    takes_from = KINDS[discount.kind].takes_from
+    if campaign.eligibility.min_quantity > 0 or takes_from == "product" or scope.max_units is not None:
+        return True
+    return discount.per_unit or scope.excludes or bool(scope.product_ids or scope.variant_ids or scope.collection_ids)
 
 
 _Reader = tuple[Callable[[Campaign], bool], Reason]

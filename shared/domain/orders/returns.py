@@ -17,7 +17,7 @@ from shared.domain.model.campaign import OnReturn
 from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import SHIPPING, Line, Order
-from shared.domain.model.quantity import MAX_DECIMALS, Quantity, amount_of
+from shared.domain.model.quantity import MAX_DECIMALS, Quantity
 from shared.domain.model.state import ActiveRedemption, LockedUse, PartReturn, State, new_active_redemption
 from shared.domain.model.verdicts import LedgerEntry, LineShare
 from shared.domain.offers.price import AppliedOffer
@@ -167,10 +167,12 @@ def _worth(returned: ReturnedSoFar, order: Order) -> int:
     """Return the price of the returned units."""
     left, worth = dict(returned.units), 0
     for line in order.lines:
-        line_id, quantity, unit_minor = line.ordered
+        line_id, quantity, _ = line.ordered
         units = min(left.get(line_id, 0), max(quantity, 0))
-        left[line_id] = left.get(line_id, 0) - units
-        worth += amount_of(units, unit_minor)
+        if units:
+            left[line_id] -= units
+            # The rest of what is left, so that the two are the amount of the line, however each is rounded.
+            worth += line.amount_minor - line.with_quantity(quantity - units).amount_minor
     return worth
 
 
