@@ -117,8 +117,7 @@ class Records:
             if order.customer_key is not None and order.status in {"placed", "paid"}:
                 state.orders_of[order.customer_key].add(order.order_id)
         for coupon in self.coupons.values():
-            fresh = replace(copy.deepcopy(coupon), revoked=coupon.coupon_id in self.used_up)
-            state.coupons[coupon.coupon_id] = fresh
+            state.coupons[coupon.coupon_id] = replace(coupon, revoked=coupon.coupon_id in self.used_up, holds=[])
             state.coupon_ids[code_key(coupon.code)] = coupon.coupon_id
         state.locks = copy.deepcopy(self.locks)
         state.orders = copy.deepcopy(self.orders)
@@ -241,8 +240,7 @@ def well_formed(command: Command, verdict: Verdict) -> None:
         assert verdict.refused
         assert not verdict.accepted
         assert not verdict.entries
-        # A changed order may forget what it gave up, because that was judged again.
-        assert not [one for one in verdict.locks if one.uses or one.status == "open"]
+        assert not any(one.uses for one in verdict.locks), "an order may forget what its hold gave up"
     if verdict.outcome in ("issued", "redeemed", "held", "locked", "restored", "voided", "unvoided", "extended"):
         assert verdict.accepted
         assert verdict.entries

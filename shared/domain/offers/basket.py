@@ -7,6 +7,7 @@ from operator import sub
 from types import MappingProxyType
 from typing import Final
 
+from shared.constructor import constructor
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.order import SHIPPING, Line, Order
 from shared.domain.model.quantity import UnitPrice
@@ -58,6 +59,9 @@ class Basket:
         )  # fmt: skip
 
 
+_new_basket: Final = constructor(Basket)  # every order creates one
+
+
 def basket_of(
     order: Order,
     earlier: Sequence[ActiveRedemption | LockedUse] = (),
@@ -76,8 +80,11 @@ def basket_of(
     if amounts and min(amounts) < 0:
         rebate_minor = -sum([amount for amount in amounts if amount < 0])
         amounts = [max(amount, 0) for amount in amounts]
-    if not earlier:  # by position, because every order makes one
-        return Basket(amounts, amount_minor, amount_minor, None, shipping_minor, order.lines, None, rebate_minor)
+    if not earlier:
+        return _new_basket(
+            amounts, amount_minor, amount_minor, shipping_minor=shipping_minor, lines=order.lines,
+            rebate_minor=rebate_minor,
+        )  # fmt: skip
     shares = [share for use in earlier for share in use.lines]
     of_shipping = sum([part for line_id, part in shares if line_id == SHIPPING])
     shipping_minor = max(shipping_minor - of_shipping, 0)
