@@ -221,7 +221,7 @@ def test_an_unknown_code_is_refused_in_one_line(couponry: Couponry, codes: dict[
         (ORDER | {"amount": "-1.00"}, "amount: must be an amount of at least 0"),
         (ORDER | {"amount": "lots"}, "amount: must be an amount of at least 0"),
         (ORDER | {"currency": "XXX"}, "Unknown currency 'XXX'"),
-        (ORDER | {"currency": "usd"}, "currency: must be a currency of three upper-case letters"),
+        (ORDER | {"currency": "US"}, "currency: must be a currency of three upper-case letters"),
         (ORDER | {"customer": {}}, "has no identifier; give customer_id, email or mobile"),
         (ORDER | {"placed_at": "yesterday"}, "placed_at: must be a date and time with its time zone"),
         (ORDER | {"order_id": "a\x00b"}, "A string holds the character NUL"),

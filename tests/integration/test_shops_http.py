@@ -119,7 +119,6 @@ async def test_a_lock_is_bound_to_and_burned_on_the_order_of_a_shop(database_url
         ),
         ("orders/1/cancel?shop_id=a", {"shop_id": "b"}, "shop_id: differs in the query and the body"),
         ("orders/1/return?shop_id=a", {"shop_id": "b"}, "shop_id: differs in the query and the body"),
-        ("orders/1/cancel", {"shop_id": " "}, "shop_id: must not be blank"),
         ("orders/1/return", {"shop_id": "a\x1fb"}, "shop_id: must have no control characters"),
         ("orders/1/cancel", {"shop_id": "x" * 256}, "shop_id: must have at most 255 characters"),
         ("orders/1/cancel", {"shop_id": 7}, "shop_id: must be a string"),
