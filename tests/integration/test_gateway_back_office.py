@@ -216,6 +216,7 @@ async def test_a_void_is_undone_and_an_end_moved_over_http(database_url: str) ->
         ({"ends_at": "9999-12-31T00:00:00Z"}, 422, "invalid_request"),
         ({"ends_at": "tomorrow"}, 422, "invalid_request"),
         ({"ends_at": 5}, 422, "invalid_request"),
+        ({"ends_at": ""}, 422, "invalid_request"),
         ({"ends_at": "2020-01-01T00:00:00Z"}, 422, "expired"),
         ({"status": "active"}, 422, "no_effect"),
         ({"status": "active", "reason": ""}, 422, "invalid_request"),

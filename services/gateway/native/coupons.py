@@ -1,6 +1,6 @@
 """Routes of coupons: issue, show, history, void, change."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from fastapi import Depends, Request, Response
 from pydantic import Field
@@ -57,6 +57,8 @@ class CouponChangeBody(Body):
     `status`: `active` undoes a void. `ends_at`: a later or an earlier end in the future; null removes its own end.
     `reason`: for people; it is in the events and in the history.
     """
+
+    blank_is_absent: ClassVar[bool] = False  # null removes an end, so an empty string may not mean null
 
     status: Literal["active", "voided"] | None = None
     ends_at: Moment | None = None
