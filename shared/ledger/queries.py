@@ -205,23 +205,30 @@ async def _refusals(connection: Connection, coupon_ids: Sequence[str], code: str
         sql("show_coupon_refusals"), coupon_ids, code_key(code), earlier_code_key(code), MAX_ENTRIES + 1
     )
     return [
-        HistoryEntry(
-            at=record["at"],
-            kind="refused",
-            **order_names(record["order_id"]),
-            lock_reference=None,
-            held_uses=0,
-            used_uses=0,
-            held_minor=0,
-            used_minor=0,
-            currency=None,
-            reason=record["reason"],
-            message=record["message"],
-            command_id=record["command_id"],
-            campaign_id=record["campaign_id"],
-        )
+        _without_uses(record, "refused", record["reason"], record["message"], campaign_id=record["campaign_id"])
         for record in records
     ]
+
+
+def _without_uses(
+    record: Any, kind: str, reason: str, message: str | None, *, campaign_id: str | None = None
+) -> HistoryEntry:
+    """Return the entry of a request that moved no use and no amount."""
+    return HistoryEntry(
+        at=record["at"],
+        kind=kind,
+        **order_names(record["order_id"]),
+        lock_reference=None,
+        held_uses=0,
+        used_uses=0,
+        held_minor=0,
+        used_minor=0,
+        currency=None,
+        reason=reason,
+        message=message,
+        command_id=record["command_id"],
+        campaign_id=campaign_id,
+    )
 
 
 async def _unchanged(connection: Connection, happenings: Iterable[HistoryEntry]) -> list[HistoryEntry]:
@@ -230,24 +237,7 @@ async def _unchanged(connection: Connection, happenings: Iterable[HistoryEntry])
     if not keys:
         return []
     records = await connection.fetch(sql("show_unchanged"), sorted(keys), MAX_ENTRIES + 1)
-    return [
-        HistoryEntry(
-            at=record["at"],
-            kind="unchanged",
-            **order_names(record["order_id"]),
-            lock_reference=None,
-            held_uses=0,
-            used_uses=0,
-            held_minor=0,
-            used_minor=0,
-            currency=None,
-            reason=record["why"],
-            message=REQUESTS.get(record["kind"]),
-            command_id=record["command_id"],
-            campaign_id=None,
-        )
-        for record in records
-    ]
+    return [_without_uses(record, "unchanged", record["why"], REQUESTS.get(record["kind"])) for record in records]
 
 
 async def redemptions(
