@@ -115,7 +115,7 @@ def _facts(own_code: str, chance: random.Random) -> list[Fact]:
         minute = facts[-1].minute + chance.randint(1, 5)
         kind = chance.choice(("changed", "placed", "paid", "payment_failed"))
         if kind == "changed" or (kind == "placed" and not paid):
-            content = _content(own_code, chance)
+            content = _content(own_code, chance, before=content)
             facts.append(Fact(kind, minute, content))
         elif kind != "placed" and not paid:
             paid = kind == "paid"
@@ -129,10 +129,12 @@ def _facts(own_code: str, chance: random.Random) -> list[Fact]:
     return facts
 
 
-def _content(own_code: str, chance: random.Random) -> Content:
+def _content(own_code: str, chance: random.Random, before: Content | None = None) -> Content:
+    """Make up a content. Half of those that follow another one name the same code."""
     quantities = chance.randint(1, 3), chance.randint(1, 3)
     prices = 1_000 * chance.randint(2, 6), 1_000 * chance.randint(1, 4)
-    return Content(quantities, prices, chance.choice(("TEN", "TEN", "TWENTY", "TWENTY", own_code, None)))
+    code = chance.choice(("TEN", "TEN", "TWENTY", "TWENTY", own_code, None))
+    return Content(quantities, prices, before.code if before is not None and chance.random() < 0.5 else code)
 
 
 def _end(content: Content, minute: int, chance: random.Random, *, paid: bool) -> list[Fact]:
@@ -214,11 +216,13 @@ def _repeated(arriving: Sequence[Fact], chance: random.Random, *, in_order: bool
         if fact.returned_minor is not None and chance.random() < 0.2:
             names = dict(fact.fields)
             found.append((replace(fact, fields=(("amount", "1.00"), ("return_id", names["return_id"]))), "other"))
-        if in_order and fact.content is not None and chance.random() < 0.1:
+        if in_order and fact.content is not None and fact.content.code and chance.random() < 0.1:
             found.append((replace(fact, customer="another"), "another"))
         if chance.random() < 0.2:
             found.append((fact, ""))
-    found += [(fact, "") for fact in chance.sample(list(arriving), chance.choice((0, 0, 1)))]
+    # A version without a code isn't recorded while its order has no coupons, so it has no late duplicate.
+    recorded = [fact for fact in arriving if fact.content is None or fact.content.code]
+    found += [(fact, "") for fact in recorded if chance.random() < 0.1]
     return found
 
 
