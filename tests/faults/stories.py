@@ -71,7 +71,12 @@ class Fact:
                 "amount": money(self.content.amount),
                 "coupon_codes": [self.content.code] if self.content.code else [],
                 "lines": [
-                    {"line_id": str(number), "product_id": f"P{number}", "quantity": quantity, "unit_price": money(price)}
+                    {
+                        "line_id": str(number),
+                        "product_id": f"P{number}",
+                        "quantity": quantity,
+                        "unit_price": money(price),
+                    }
                     for number, (quantity, price) in enumerate(lines, start=1)
                 ],
             }
@@ -98,7 +103,9 @@ def story(number: int, chance: random.Random) -> Story:
     events = _repeated(arriving, chance, in_order=arriving == facts)
     common = {"shop_id": shop_id} if shop_id else {}
     sent = tuple(
-        fact.event(order_id, f"{number} {fact.kind} {fact.minute} {variant}", f"customer {number % CUSTOMERS}", **common)
+        fact.event(
+            order_id, f"{number} {fact.kind} {fact.minute} {variant}", f"customer {number % CUSTOMERS}", **common
+        )
         for fact, variant in events
     )
     return Story(order_id, shop_id, tuple(facts), sent)

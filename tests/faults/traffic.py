@@ -61,9 +61,7 @@ class Traffic:
         assert await coupons_and_meters(pool) == _sums(computed)
         records = [record for topic in TOPICS for record in await read_all(settings, settings.topic(topic))]
         published = [one for one in map(published_event, records) if one[2].get("order_id") is not None]
-        assert streamed_coupons(published) == {
-            place: coupon for place, coupon in computed.items() if coupon.used
-        }
+        assert streamed_coupons(published) == {place: coupon for place, coupon in computed.items() if coupon.used}
         async with await open_pool(faultless_url, max_size=2) as faultless:
             await self.prepare(faultless)
             await self._execute(faultless)
