@@ -7,9 +7,10 @@ from typing import Any
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import parse
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import CancelOrder, Command, FailPayment, PayOrder, RedeemCoupons
+from shared.domain.model.commands import Command
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons
 from shared.domain.model.state import order_hold
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.events import events_of

@@ -9,16 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from shared.domain.model.commands import (
-    CancelOrder,
-    Command,
-    FailPayment,
-    PayOrder,
-    RedeemCoupons,
-    ReturnOrder,
-)
+from shared.domain.model.commands import Command
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.orders.life_cycle import TABLE, Effect, OrderEvent, Phase, Row
 from tests.ledger import PLACED_AT
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict

@@ -21,10 +21,11 @@ from shared.constructor import constructor
 from shared.domain.model.coupon import code_key
 from shared.domain.offers.basket import Basket
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.limits import RunningTotals, add_to_totals, limit_refusal
+from shared.domain.offers.limits import limit_refusal
 from shared.domain.offers.price import AppliedOffer, apply_price, max_discount_of, price
 from shared.domain.offers.remainder import LineSet, LineSets, Remainder
 from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
+from shared.domain.offers.totals import RunningTotals, add_to_totals
 
 EXHAUSTIVE_UP_TO: Final = 10
 """Maximum number of combinable coupons for the exhaustive search: 1,024 combinations. Most orders have two or three."""

@@ -13,17 +13,11 @@ from typing import Final
 from shared.domain.model.campaign import DiscountOffer
 from shared.domain.model.order import SHIPPING
 from shared.domain.model.value import value
-from shared.domain.offers.basket import (
-    Basket,
-    most_room_first,
-    pick_units,
-    spread_over_lines,
-    spread_over_units,
-    take_lines,
-    take_units,
-)
+from shared.domain.offers.basket import Basket, pick_units, spread_over_lines, take_lines, take_units
 from shared.domain.offers.kinds import KINDS, amount_off
 from shared.domain.offers.request import WHOLE_ORDER, ResolvedOffer, Target, UnitGroup
+from shared.domain.offers.spread import spread_over_units
+from shared.domain.offers.unit_groups import most_room_first
 
 Price = tuple[int, Sequence[int], tuple[UnitGroup, ...]]
 """(discount, weights of the lines or units by which it is spread, units that an offer by unit takes)"""

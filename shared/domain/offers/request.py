@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import LockCoupons, RedeemCoupons
+from shared.domain.model.commands import LockCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import Customer, CustomerKey
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, State
 from shared.domain.model.value import value
 from shared.domain.offers.conditions import Values, request_values

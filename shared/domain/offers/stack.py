@@ -18,9 +18,10 @@ from shared.domain.offers.combine import (
     order_of_application,
 )
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.limits import NO_TOTALS, RunningTotals, add_to_totals, limit_refusal
+from shared.domain.offers.limits import limit_refusal
 from shared.domain.offers.price import AppliedOffer, apply_alone, price
 from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
+from shared.domain.offers.totals import NO_TOTALS, RunningTotals, add_to_totals
 
 Chosen = tuple[list[AppliedOffer], list[RefusedCoupon]]
 """(applied offers in the order of application, refusals)"""

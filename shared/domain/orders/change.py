@@ -12,6 +12,7 @@ from datetime import datetime
 from shared.domain.coupons.change import ends_after_restore
 from shared.domain.coupons.entries import (
     accepted,
+    active_redemption,
     adjusted,
     adjusted_hold,
     burned,
@@ -21,10 +22,10 @@ from shared.domain.coupons.entries import (
     taken_into_lock,
 )
 from shared.domain.model.clock import later
-from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.ids import redemption_id
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, OrderState, order_hold
 from shared.domain.model.verdicts import (
@@ -45,9 +46,11 @@ from shared.domain.offers.rules import judge_order
 from shared.domain.offers.stack import choose
 from shared.domain.offers.unread import refused_themselves
 from shared.domain.offers.work import Found, of_lock, too_much
-from shared.domain.orders.life_cycle import paid_since_closed
-from shared.domain.orders.placing import Placing, codes_with, judge_lock, judge_new, named_coupons, placing_time
-from shared.domain.orders.returns import active_redemption, paid_minor, shares
+from shared.domain.orders.closed import paid_since_closed
+from shared.domain.orders.named import judge_lock, judge_new, named_coupons
+from shared.domain.orders.placing import Placing, codes_with, placing_time
+from shared.domain.orders.return_shares import shares
+from shared.domain.orders.returns import paid_minor
 from shared.domain.orders.uses import all_or_nothing, customer_of, hold_uses
 
 Use = ActiveRedemption | LockedUse

@@ -10,7 +10,7 @@ from typing import Literal
 
 from shared.domain.coupons.change import ends_after_restore
 from shared.domain.coupons.entries import accepted_use, released, restored
-from shared.domain.model.commands import CancelOrder, FailPayment, PayOrder, ReturnOrder
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, ReturnOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import (
     ActiveRedemption,
@@ -31,17 +31,10 @@ from shared.domain.model.verdicts import (
     RefusedCoupon,
     Verdict,
 )
-from shared.domain.orders.life_cycle import (
-    Effect,
-    OrderEvent,
-    Phase,
-    closing_event,
-    is_closed,
-    last_closed_at,
-    part_event,
-    phase_of,
-    row_of,
-)
+from shared.domain.orders.classify import closing_event, part_event
+from shared.domain.orders.closed import is_closed, last_closed_at
+from shared.domain.orders.life_cycle import Effect, OrderEvent, Phase, phase_of, row_of
+from shared.domain.orders.return_shares import shares
 from shared.domain.orders.returns import (
     MAX_RETURNED_PARTS,
     amount_problem,
@@ -51,7 +44,6 @@ from shared.domain.orders.returns import (
     nothing_of,
     paid_minor,
     part_of,
-    shares,
     too_many,
     with_part,
 )

@@ -3,9 +3,17 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.domain.coupons.entries import accepted, accepted_use, burned, burned_from_hold, lock_changes, released
-from shared.domain.model.commands import FailPayment, PayOrder, RedeemCoupons
+from shared.domain.coupons.entries import (
+    accepted,
+    accepted_use,
+    active_redemption,
+    burned,
+    burned_from_hold,
+    lock_changes,
+    released,
+)
 from shared.domain.model.ids import redemption_id
+from shared.domain.model.order_commands import FailPayment, PayOrder, RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, OrderState, State, order_hold
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, RefusedCoupon, Verdict, refuse
@@ -15,8 +23,11 @@ from shared.domain.offers.request import Request, ResolvedOffer, existing_coupon
 from shared.domain.offers.rules import judge, judge_recurring
 from shared.domain.offers.stack import choose, sorted_refusals
 from shared.domain.orders.changes import plain_verdict
-from shared.domain.orders.life_cycle import Effect, failing_event, is_closed, paying_event, phase_of, row_of
-from shared.domain.orders.returns import active_redemption, paid_minor, shares
+from shared.domain.orders.classify import failing_event, paying_event
+from shared.domain.orders.closed import is_closed
+from shared.domain.orders.life_cycle import Effect, phase_of, row_of
+from shared.domain.orders.return_shares import shares
+from shared.domain.orders.returns import paid_minor
 
 
 def pay(command: PayOrder, state: State, now: datetime) -> Verdict:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from shared.domain.coupons.entries import counted_at, held, subscription_of, uses_of
-from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.customer import CustomerKey
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.state import LockedUse, order_hold
 from shared.domain.model.verdicts import LedgerEntry, RefusedCoupon
 from shared.domain.offers.price import AppliedOffer
