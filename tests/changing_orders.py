@@ -46,10 +46,15 @@ class Shop:
         """Send the whole order as it is at `minute`. The discounts of the order never exceed its amount."""
         at = NOW + minute * MINUTE
         changed = changed and self.as_event == "order.changed"
-        fields = {"hold": self.hold, "hold_seconds": 2 * 86_400 if self.hold else 0, "takeover": self.hold} | fields
+        fields = {
+            "complete": True,
+            "hold": self.hold,
+            "hold_seconds": 2 * 86_400 if self.hold else 0,
+            "takeover": self.hold,
+        } | fields
         command = RedeemCoupons(
             self.world.command_id(), replace(goods, placed_at=None if changed else at), codes, by, at=at,
-            complete=True, changed=changed, **fields,
+            changed=changed, **fields,
         )  # fmt: skip
         verdict = self.run(command)
         assert sum(self.discounts(goods.order_id).values()) <= goods.amount_minor or verdict.outcome == "refused"

@@ -29,7 +29,7 @@ from shared.domain.offers.request import ResolvedOffer
 
 def accepted(applied: AppliedOffer) -> AcceptedCoupon:
     """Return the accepted coupon of a verdict that redeems, holds or locks it."""
-    coupon, discount, lines = applied.offer.coupon, applied.offer.campaign.discount, applied.shares
+    coupon, discount, lines = applied.offer.coupon, applied.offer.discount, applied.shares
     if KINDS[discount.kind].benefit is None and not applied.offer.recurring:
         return new_accepted(
             coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from shared.domain.model.campaign import Campaign
+from shared.domain.model.campaign import Campaign, DiscountOffer
 from shared.domain.model.commands import LockCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import Customer, CustomerKey
@@ -142,7 +142,7 @@ class UnitGroup:
 class ResolvedOffer:
     """A coupon that the request names, with all that judging it needs.
 
-    `code` is as the caller wrote it. `target` is None without an order, or if none of its lines is eligible.
+    `code` is as the caller wrote it. `discount` is what the campaign offers for this order. `target` is None without an order, or if none of its lines is eligible.
     `fixed_minor` is the amount of a fixed discount in the order's currency (None: the currency can't express it).
     `lock` and `locked` are the customer's or order's own hold that pays for the use; `held_by_others` counts other
     holds. `promised`: the request names that lock, so limits of uses and windows aren't judged again. `recurring`: the
@@ -155,6 +155,7 @@ class ResolvedOffer:
     code: str
     coupon: Coupon
     campaign: Campaign
+    discount: DiscountOffer
     target: Target | None = None
     fixed_minor: int | None = 0
     discount_minor: int = 0

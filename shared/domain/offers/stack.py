@@ -128,7 +128,7 @@ def _code(other: ResolvedOffer | ExistingCoupon) -> str:
 
 def no_effect(request: Request, offer: ResolvedOffer) -> RefusedCoupon:
     """Return the refusal of an offer that would change nothing about the order."""
-    what, describe = "would take nothing off this order", KINDS[offer.campaign.discount.kind].no_effect
+    what, describe = "would take nothing off this order", KINDS[offer.discount.kind].no_effect
     if describe is not None and request.order is not None:
         what = describe(request.order.shipping_minor > 0)
     return refuse(Reason.NO_EFFECT, f"Coupon {offer.coupon.code!r} {what}.", offer.code, offer.coupon)

@@ -32,15 +32,14 @@ def placing_event(  # noqa: PLR0911 - one per event
         return OrderEvent.PLACED_AGAIN if is_placed_again(known, command, at) else first
     if known.order is None or not command.priced:
         return first
-    same_order = is_same_content(known.order, command.order)
+    same_order, last_at = is_same_content(known.order, command.order), last_version_at(known)
     if not command.complete:  # several customers may add coupons to one order
         return OrderEvent.PLACED if same_order else OrderEvent.PLACED_OTHER
     if is_for_another(known, customer_key):
         return OrderEvent.PLACED_FOR_ANOTHER
     is_claimed = known.customer_key is None and customer_key is not None and (command.changed or known.status != "paid")
     if same_order and not names_new_lock and not is_claimed and _names_the_same(known, command):
-        return OrderEvent.PLACED_SAME
-    last_at = last_version_at(known)
+        return OrderEvent.PLACED_SAME if last_at is None or at <= last_at else OrderEvent.PLACED_LATER
     if last_at is not None and at < last_at:
         return OrderEvent.PLACED_OLDER
     return OrderEvent.CHANGED if command.changed else OrderEvent.PLACED_OTHER

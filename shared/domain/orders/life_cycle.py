@@ -54,6 +54,7 @@ class OrderEvent(StrEnum):
 
     PLACED = "placed"
     PLACED_SAME = "placed or changed, with the content that it has"
+    PLACED_LATER = "placed or changed later, with the content that it has"
     PLACED_OTHER = "placed with other content"
     PLACED_OLDER = "placed or changed, an older version"
     PLACED_FOR_ANOTHER = "placed or changed for another customer"
@@ -129,7 +130,8 @@ _CHANGED = (
     "Its coupons are judged on the new content: they are kept with the new discount, restored or released, and newly "
     "named codes are judged."
 )
-_AGAIN = "Judged again, as an order of its own; redemptions that were not restored are kept."
+_HELD_AGAIN = "A new attempt to pay: its coupons are judged and held again."
+_AGAIN = "Judged again, as an order of its own. Uses that were not restored are kept, with the new discount."
 _REFUSED = "This is the order that was closed: every coupon is refused, `order_mismatch`."
 _MISMATCH = "Another order under the same id: it is refused, `order_mismatch`, and nothing changes."
 _SAME = "No other effect: it says what is known already."
@@ -147,6 +149,8 @@ TABLE: Final[tuple[Row, ...]] = (
     *_rows(_OPEN, OrderEvent.PLACED, Effect.JUDGE, _ADDED, "same_content"),
     *_rows(_CLOSED, OrderEvent.PLACED, Effect.REFUSE, _REFUSED, "closed"),
     *_rows(_OPEN, OrderEvent.PLACED_SAME, Effect.RECORD_TIME, _SAME, "same_content"),
+    *_rows((Phase.PLACED, Phase.PAID, Phase.HELD), OrderEvent.PLACED_LATER, Effect.RECORD_TIME, _SAME, "same_content"),
+    *_rows((Phase.LAPSED, Phase.RELEASED), OrderEvent.PLACED_LATER, Effect.CHANGE, _HELD_AGAIN),
     *_rows((Phase.PLACED, *_UNPAID), OrderEvent.PLACED_OTHER, Effect.CHANGE, _CHANGED, "same_content"),
     Row(Phase.PAID, OrderEvent.PLACED_OTHER, Effect.REFUSE, _MISMATCH),
     *_rows(_OPEN, OrderEvent.PLACED_OLDER, Effect.RECORD_TIME, _OLDER, "older_version"),
@@ -160,7 +164,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(Phase.HELD, OrderEvent.PAID, Effect.BURN, "What it holds is redeemed, at the discounts it was held at."),
     Row(
         Phase.LAPSED, OrderEvent.PAID, Effect.REFUSE_LATE,
-        "Recorded; what it held and has not redeemed since is refused, `lock_expired`.",
+        "Recorded; what it held and has not redeemed since is refused, `lock_expired`, unless it was paid in time.",
     ),
     Row(
         Phase.RELEASED, OrderEvent.PAID, Effect.JUDGE_LOST,

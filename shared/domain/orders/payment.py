@@ -34,14 +34,14 @@ def pay(command: PayOrder, state: State, now: datetime) -> Verdict:
     """Mark the order paid and burn what it holds, at the discounts it was held at.
 
     A coupon that was voided since then is burned as well, because the order was placed with it. What the hold gave up
-    is judged again. A payment not later than the order's cancellation or return belongs to the closed order and is
-    ignored. A later payment of a closed order is recorded without opening it: the event that places the order again may
-    still arrive.
+    is judged again, and so is what it held if it expired between the payment and its arrival. A payment not later than
+    the order's cancellation or return belongs to the closed order and is ignored. A later payment of a closed order is
+    recorded without opening it: the event that places the order again may still arrive.
     """
     at = command.at or now
     known = state.orders.get(command.order_id)
-    hold = state.locks.get(order_hold(command.order_id))
-    row = row_of(phase_of(known, hold, now), paying_event(known, at))
+    hold = _hold_when_paid(state.locks.get(order_hold(command.order_id)), at)
+    row = row_of(phase_of(known, hold, min(at, now)), paying_event(known, at))
     change = None if row.effect == Effect.NOTHING else _payment(command.order_id, known, at)
     if hold is not None and row.effect in (Effect.BURN, Effect.JUDGE_LOST):
         return _burn_hold(command, state, now, hold, change)
@@ -50,6 +50,15 @@ def pay(command: PayOrder, state: State, now: datetime) -> Verdict:
     if change is None:
         return plain_verdict(command, "unchanged", now, why=row.why)
     return plain_verdict(command, "recorded", now, change)
+
+
+def _hold_when_paid(hold: LockState | None, at: datetime) -> LockState | None:
+    """Return the order's hold for a payment made at `at`. If it has expired since, its uses are lost: others may have
+    them by now.
+    """
+    if hold is None or hold.status != "expired" or at >= hold.expires_at:
+        return hold
+    return replace(hold, status="released", uses=(), lost=(*hold.lost, *hold.uses))
 
 
 def fail_payment(command: FailPayment, state: State, now: datetime) -> Verdict:

@@ -122,8 +122,9 @@ def codes_with(known: OrderState | None, command: RedeemCoupons) -> tuple[str, .
 class Placing:
     """A request to place or change an order, with the known order, its current hold, and its row of the life cycle.
 
-    `placed_again`: a closed order is placed again. `all_returned`: all parts were returned before this event arrived;
-    `known` is a returned order then.
+    `placed_again`: a closed order is placed again. `judges_all`: the coupons that the order has are judged as well,
+    because it changed, or was placed again with coupons that were not restored. `all_returned`: all parts were returned
+    before this event arrived; `known` is a returned order then.
     """
 
     request: Request
@@ -131,6 +132,7 @@ class Placing:
     known: OrderState | None = None
     hold: LockState | None = None
     placed_again: bool = False
+    judges_all: bool = False
     all_returned: bool = False
 
     @property
@@ -160,12 +162,15 @@ def placing_of(command: RedeemCoupons, state: State, now: datetime, *, paid: int
     row = row_of(phase_of(known, hold, now), event)
     if hold is not None and not is_holding(hold, now):
         hold = None
-    request = _request(command, state, now, known, hold, complete=row.effect == Effect.CHANGE)
+    placed_again = event == OrderEvent.PLACED_AGAIN
+    has_uses = known is not None and bool(known.redemptions)
+    judges_all = row.effect == Effect.CHANGE or (placed_again and has_uses and command.priced)
+    request = _request(command, state, now, known, hold, complete=judges_all)
     if row.effect == Effect.REFUSE and known is not None and is_closed(known):
         request.closed_at, request.closed_as = last_closed_at(known), known.status
     return Placing(
         request, row, known, hold,
-        placed_again=event == OrderEvent.PLACED_AGAIN, all_returned=known is not before,
+        placed_again=placed_again, judges_all=judges_all, all_returned=known is not before,
     )  # fmt: skip
 
 

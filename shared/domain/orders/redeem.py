@@ -58,9 +58,9 @@ def _redeem(command: RedeemCoupons, state: State, now: datetime, paid: int | Non
     order = command.order
     placing = placing_of(command, state, now, paid=paid)
     request, known, effect, placed_again = placing.request, placing.known, placing.effect, placing.placed_again
+    if placing.judges_all:
+        return change(command, placing)
     if effect is not Effect.JUDGE and known is not None:
-        if effect is Effect.CHANGE:
-            return change(command, placing)
         if effect is Effect.RECORD_TIME:
             return _record_time(command, placing, known)
         if is_mismatch(command, placing):

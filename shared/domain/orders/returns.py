@@ -79,7 +79,12 @@ def content_problem(part: PartReturn, recorded: Sequence[PartReturn], currency: 
     content = _content(part, currency)
     if all(known.return_id != part.return_id or _content(known, currency) == content for known in recorded):
         return None
-    return f"Return {part.return_id!r} of this order was recorded with other content; give each return its own id."
+    return other_content(part.return_id)
+
+
+def other_content(return_id: str) -> str:
+    """Return the error of a return under the id of another one."""
+    return f"Return {return_id!r} of this order was recorded with other content; give each return its own id."
 
 
 def with_part(part: PartReturn, recorded: Sequence[PartReturn]) -> tuple[PartReturn, ...]:
