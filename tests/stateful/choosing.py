@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import combinations
 
-from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.order_commands import RedeemCoupons
 from tests.stateful.facts import Coupon, Facts, Lock, Offer
 
 ORDERED_REASONS = (

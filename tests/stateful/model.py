@@ -9,18 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from shared.domain.model.commands import (
-    CancelOrder,
-    Command,
-    IssueCoupons,
-    LockCoupons,
-    PayOrder,
-    RedeemCoupons,
-    ReleaseLock,
-    ReturnOrder,
-    VoidCoupon,
-)
+from shared.domain.model.commands import Command, IssueCoupons, LockCoupons, ReleaseLock, VoidCoupon
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder, PayOrder, RedeemCoupons, ReturnOrder
 from tests.stateful.choosing import Candidate, Choosing, Request, first_of, is_early, is_reached
 from tests.stateful.facts import Coupon, Lock, Offer, Order, Use
 

@@ -12,19 +12,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from shared.domain.model.commands import (
-    CancelOrder,
-    Cause,
-    Command,
-    IssueCoupons,
-    LockCoupons,
-    PayOrder,
-    RedeemCoupons,
-    ReleaseLock,
-    ReturnOrder,
-    VoidCoupon,
-)
+from shared.domain.model.commands import Cause, Command, IssueCoupons, LockCoupons, ReleaseLock, VoidCoupon
 from shared.domain.model.coupon import code_key
+from shared.domain.model.order_commands import CancelOrder, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.audit import audit
 from shared.ledger.campaigns import save

@@ -6,7 +6,7 @@ from typing import Any, Final
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.domain.model.commands import ReturnOrder
+from shared.domain.model.order_commands import ReturnOrder
 from tests.builders import MINUTE, NOW, fixed
 from tests.changing_orders import Shop, goods, one
 
