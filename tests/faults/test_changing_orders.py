@@ -30,7 +30,7 @@ KILLED = ("redeemer", "issuer", "relay", "redeemer", "redeemer", "relay")
 
 @pytest.mark.parametrize("burn_on", ["placed", "paid"])
 async def test_orders_that_change_end_the_same_while_services_are_killed(
-    kafka: Broker, environment: dict[str, str], database_url: str, faultless: str, tmp_path: Path, burn_on: str
+    kafka: Broker, environment: dict[str, str], database_url: str, tmp_path: Path, *, faultless: str, burn_on: str
 ) -> None:
     skip_where_the_dead_stay_members(kafka)
     settings = kafka_settings(environment)
