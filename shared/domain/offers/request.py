@@ -144,12 +144,12 @@ class ResolvedOffer:
 
     `code` is as the caller wrote it. `discount` is what the campaign offers for this order. `target` is None without an
     order, or if none of its lines is eligible. `fixed_minor` is the amount of a fixed discount in the order's currency
-    (None: the currency can't express it). `lock` and `locked` are the customer's or order's own hold that pays for the use; `held_by_others` counts other
-    holds. `promised`: the request names that lock, so limits of uses and windows aren't judged again. `recurring`: the
-    coupon continues with a subscription and takes no use. `used`: the order has redeemed the coupon already, and keeps
-    its use. `older` is the hold of an older unpaid order of the customer, which makes way if it must (see `takeover`).
-    `discount_minor`, `weights` and `unit_groups` are the price on the untouched order (see `price`); 0 and empty
-    without an order, or if the order has nothing to take it from.
+    (None: the currency can't express it). `lock` and `locked` are the customer's or order's own hold that pays for the
+    use; `held_by_others` counts other holds. `promised`: the request names that lock, so limits of uses and windows
+    aren't judged again. `recurring`: the coupon continues with a subscription and takes no use. `used`: the order has
+    redeemed the coupon already, and keeps its use. `older` is the hold of an older unpaid order of the customer, which
+    makes way if it must (see `takeover`). `discount_minor`, `weights` and `unit_groups` are the price on the untouched
+    order (see `price`); 0 and empty without an order, or if the order has nothing to take it from.
     """
 
     code: str
