@@ -115,7 +115,7 @@ def hostile_changes(code: str) -> list[Sent]:
         returned("nul return", return_id=NUL, amount="1.00"),
         returned("long return", return_id=LONG, amount="1.00"),
         returned("huge refund", refunded_amount="9" * 40),
-        returned("refund that is no number", refunded_amount="NaN"),
+        returned("refund in words", refunded_amount="NaN"),
         returned("negative refund", refunded_amount="-1.00"),
         returned("huge part", lines=[{"line_id": "1", "quantity": 10**30}]),
         returned("many parts", lines=[{"line_id": str(number), "quantity": 1} for number in range(10_001)]),
