@@ -163,3 +163,7 @@ class CouponRedemptionRestored(Event):
     restored_at: WrittenMoment
     customer: CustomerReference | None = None
     shop_id: WrittenIdentifier | None = None
+
+
+RedemptionEvent = CouponRedeemed | CouponRedemptionRefused | CouponRedemptionAdjusted | CouponRedemptionRestored
+"""An event of the redemption stream."""

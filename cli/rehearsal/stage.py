@@ -46,7 +46,7 @@ def commands_of(
     if event.type in ("reward.earned", "reward.revoked", "customer.signed_up"):
         return [_supplied(command, filling, campaigns) for command in to_commands(event, MatchIndex(campaigns))]
     try:
-        command = to_command(event, settings, record_orders=True, has_coupons=True)
+        command = to_command(event, settings, record_orders=True, is_followed=True)
     except MoneyError as error:
         raise ScriptError(f"Step {step.number}: {error}") from None
     return [] if command is None else [command]

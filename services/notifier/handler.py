@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from schemas.notifications import CouponRedemptionNotified
-from schemas.redemptions import CouponRedeemed, CouponRedemptionRefused, CouponRedemptionRestored
+from schemas.redemptions import RedemptionEvent
 from schemas.topics import COUPONS_REDEMPTION_NOTIFICATIONS
 from services.notifier.errors import TRY_AGAIN
 from services.notifier.rule import event_uuid, notification_id, notification_of
@@ -40,7 +40,7 @@ class _Entry:
     """One event of the redemption stream, with the notification it causes, if any."""
 
     event: ReceivedEvent
-    data: CouponRedeemed | CouponRedemptionRefused | CouponRedemptionRestored
+    data: RedemptionEvent
     command_id: str
     fingerprint: bytes
     notification: CouponRedemptionNotified | None
@@ -107,7 +107,7 @@ class NotificationHandler:
 
 def _entry(event: ReceivedEvent) -> _Entry:
     data = event.data
-    if not isinstance(data, CouponRedeemed | CouponRedemptionRefused | CouponRedemptionRestored):
+    if not isinstance(data, RedemptionEvent):
         raise AssertionError(f"the notifier doesn't read {event.type}")  # noqa: TRY004 - a bug, not a wrong argument
     return _Entry(
         event=event,
@@ -118,7 +118,7 @@ def _entry(event: ReceivedEvent) -> _Entry:
     )
 
 
-def _fingerprint(event_type: str, data: CouponRedeemed | CouponRedemptionRefused | CouponRedemptionRestored) -> bytes:
+def _fingerprint(event_type: str, data: RedemptionEvent) -> bytes:
     """Return 17 bytes that identify the event type, order and coupons; other fields may be added in later versions."""
     coupons = [(coupon.coupon_id, coupon.code) for coupon in data.coupons]
     content = orjson.dumps((event_type, order_key(data.shop_id, data.order_id), coupons))

@@ -57,19 +57,24 @@ _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
 
 
 def to_command(
-    event: ReceivedEvent, settings: RedeemerSettings, *, record_orders: bool = False, has_coupons: bool = False
+    event: ReceivedEvent, settings: RedeemerSettings, *, record_orders: bool = False, is_followed: bool = False
 ) -> Command | None:
     """Return the command for `event`, or None for an order that names neither coupon nor lock.
 
-    `has_coupons`: the order has used or held coupons, which the event may take away. With `record_orders`, any order
-    without coupons is recorded if it names its customer. Raises MoneyError for an amount that is not valid in its
+    `is_followed`: the ledger knows the order, so the event may change it. With `record_orders`, any order without
+    coupons is recorded if it names its customer. Raises MoneyError for an amount that is not valid in its
     currency, except for orders that are only recorded, or that can be judged without it.
     """
     data = event.data
     if isinstance(data, OrderPlaced | OrderChanged):
-        if has_coupons or _has_coupons(data):
-            return _order_command(event, data, settings)
-        return _record_command(event, data) if record_orders and _is_recordable(data, rules_of(settings)) else None
+        is_recorded = record_orders and _is_recordable(data, rules_of(settings))
+        if is_followed or _has_coupons(data):
+            try:
+                return _order_command(event, data, settings)
+            except MoneyError:
+                if not is_recorded:
+                    raise
+        return _record_command(event, data) if is_recorded else None
     if isinstance(data, OrderPaid):
         return PayOrder(event.command_id, _key(data), at=data.paid_at)
     if isinstance(data, OrderPaymentFailed):
@@ -192,16 +197,18 @@ class OrderHandler:
         poison: list[Poison] = []
         planned: list[tuple[ReceivedEvent, Command]] = []
         record_orders = await self._must_record_orders(events)
-        with_coupons = await self._orders_with_coupons(events)
+        followed = await self._orders_to_follow(events)
         for event in events:
-            has_coupons = isinstance(event.data, OrderContent) and _key(event.data) in with_coupons
+            key = _key(event.data) if isinstance(event.data, OrderContent) else None
             try:
-                command = to_command(event, self._settings, record_orders=record_orders, has_coupons=has_coupons)
+                command = to_command(event, self._settings, record_orders=record_orders, is_followed=key in followed)
             except MoneyError as error:
                 poison.append(Poison(event, type(error).__name__, str(error)))
                 continue
             if command is not None:
                 planned.append((event, command))
+                if key is not None:
+                    followed.add(key)
         if self._settings.burn_on == "placed":
             planned = await self._without_idle_payments(planned)
         if planned:
@@ -214,8 +221,8 @@ class OrderHandler:
             _count(verdicts)
         return poison
 
-    async def _orders_with_coupons(self, events: Sequence[ReceivedEvent]) -> set[OrderKey]:
-        """Return the keys of orders that have coupons, now or within this batch, though their events name none."""
+    async def _orders_to_follow(self, events: Sequence[ReceivedEvent]) -> set[OrderKey]:
+        """Return the keys of orders that the ledger knows already, of those whose events name no coupons."""
         without = {
             _key(event.data)
             for event in events
@@ -223,11 +230,8 @@ class OrderHandler:
         }
         if not without:
             return without
-        with_coupons = {
-            _key(event.data) for event in events if isinstance(event.data, OrderContent) and _has_coupons(event.data)
-        }
-        rows = await self._pool.fetch(sql("orders_with_coupons", "services.redeemer"), list(without))
-        return {OrderKey(row["order_id"]) for row in rows} | (without & with_coupons)
+        rows = await self._pool.fetch(sql("orders_to_follow", "services.redeemer"), list(without))
+        return {OrderKey(row["order_id"]) for row in rows}
 
     async def _must_record_orders(self, events: Sequence[ReceivedEvent]) -> bool:
         """Return whether orders without coupons must be recorded: by setting, or for a campaign on first orders.

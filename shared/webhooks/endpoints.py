@@ -25,6 +25,7 @@ OVERLAP_SECONDS: Final = 24 * 60 * 60
 EVENT_TYPES: Final = (
     "coupon.redeemed",
     "coupon.redemption_refused",
+    "coupon.redemption_adjusted",
     "coupon.redemption_restored",
     "coupon.redemption_notified",
     "customer.erased",

@@ -12,7 +12,7 @@ from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
 from shared.messaging.records import ReceivedEvent
 from tests.ledger import definition, issue, ledger
-from tests.received_events import cancelled, paid, placed, returned
+from tests.received_events import cancelled, changed, paid, placed, returned
 
 pytestmark = pytest.mark.postgres
 
@@ -37,15 +37,17 @@ def handler(pool: Pool, burn_on: str = "placed", **fields: Any) -> OrderHandler:
 class Shop:
     """Send events of one order, each with its own event id, one batch each unless sent together."""
 
-    def __init__(self, pool: Pool, burn_on: str, code: str) -> None:
+    def __init__(self, pool: Pool, burn_on: str, code: str, *, sent: int = 0) -> None:
         self._pool = pool
         self._handler = handler(pool, burn_on)
-        self._sent = 0
+        self._sent = sent
         self.code = code
 
     def event(self, kind: str, at: str, **fields: Any) -> ReceivedEvent:
         self._sent += 1
-        make = {"placed": placed, "paid": paid, "cancelled": cancelled, "returned": returned}[kind]
+        make = {
+            "placed": placed, "changed": changed, "paid": paid, "cancelled": cancelled, "returned": returned,
+        }[kind]  # fmt: skip
         if kind == "placed":
             fields = {"coupon_codes": [self.code], "amount": "100.00", **fields}
         return make(f"e{self._sent}", **{f"{kind}_at": at}, **fields)
@@ -209,6 +211,48 @@ async def test_a_whole_life_in_one_batch_ends_like_event_by_event(pool: Pool, bu
 
     assert sorted(await shop.published_since(before)) == sorted(event for _, _, causes, _ in story for event in causes)
     assert await shop.uses() == story[-1][3]
+
+
+ANN, BOB = {"customer": {"customer_id": "ann"}}, {"customer": {"customer_id": "bob"}}
+WITHOUT_CODES: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+    "a change without codes, then its order": [
+        ("changed", LATER, {**ANN, "amount": "70.00"}), ("placed", PLACED, {**ANN, "amount": "90.00"}),
+    ],
+    "an order, then a change without codes": [
+        ("placed", PLACED, {**ANN, "amount": "90.00"}), ("changed", LATER, {**ANN, "amount": "70.00"}),
+    ],
+    "an order of another customer under the same id": [
+        ("placed", EARLY, {**ANN, "coupon_codes": []}), ("placed", PLACED, BOB),
+    ],
+    "an order without codes that comes twice": [
+        ("placed", EARLY, {**ANN, "amount": "40.00", "coupon_codes": []}),
+        ("changed", PLACED, {**ANN, "amount": "90.00", "coupon_codes": ["save10"]}),
+        ("returned", LATE, {}), ("placed", EARLY, {**ANN, "amount": "40.00", "coupon_codes": []}),
+    ],
+    "a code that does not exist, no codes, and a later version that came first": [
+        ("changed", LATER, {**ANN, "coupon_codes": ["NO-SUCH"]}), ("changed", LATE, {**ANN, "coupon_codes": []}),
+        ("changed", PLACED, {**ANN, "coupon_codes": ["save10"]}),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("burn_on", ["placed", "paid"])
+@pytest.mark.parametrize("name", WITHOUT_CODES)
+async def test_events_without_codes_have_the_same_end_in_one_batch_and_one_by_one(
+    pool: Pool, burn_on: str, name: str
+) -> None:
+    results = []
+    for together, code in zip((False, True), await issue(Engine(pool), "save10", 2), strict=True):
+        shop = Shop(pool, burn_on, code, sent=100 * together)
+        before = await shop.position()
+        events = []
+        for kind, at, fields in WITHOUT_CODES[name]:
+            codes = {"coupon_codes": [code]} if fields.get("coupon_codes") == ["save10"] else {}
+            events.append(shop.event(kind, at, **{**fields, **codes, "order_id": f"ORD {together}"}))
+        for batch in [events] if together else [[event] for event in events]:
+            await shop.send(*batch)
+        results.append((sorted(await shop.published_since(before)), await shop.uses()))
+    assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("burn_on", ["placed", "paid"])

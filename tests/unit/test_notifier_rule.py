@@ -1,20 +1,25 @@
 """The redemptions that are notified, and the content of the notification."""
 
 from datetime import UTC, datetime
+from typing import get_args
 from uuid import UUID
 
 import pytest
 
+from schemas.catalogue import BY_TYPE
 from schemas.common import CustomerReference, Discount, Event
 from schemas.redemptions import (
     CouponRedeemed,
     CouponRedemptionRefused,
     CouponRedemptionRestored,
     RedeemedCoupon,
+    RedemptionEvent,
     RefusedCoupon,
     RestoredCoupon,
 )
+from schemas.topics import COUPONS_REDEMPTIONS
 from services.notifier.rule import event_uuid, notification_id, notification_of
+from shared.webhooks.endpoints import EVENT_TYPES
 
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 
@@ -108,3 +113,9 @@ def test_the_id_of_a_notification_follows_from_its_redemption() -> None:
 def test_an_event_id_that_is_a_uuid_stays_and_any_other_is_always_mapped_to_the_same() -> None:
     assert str(event_uuid("0199f6a2-5c1e-7b43-9a51-3d0c8f6b2a10")) == "0199f6a2-5c1e-7b43-9a51-3d0c8f6b2a10"
     assert event_uuid("evt_1") == event_uuid("evt_1") != event_uuid("evt_2")
+
+
+def test_the_notifier_and_webhooks_read_every_event_of_the_redemption_stream() -> None:
+    stream = {name: row.model for name, row in BY_TYPE.items() if row.topic is COUPONS_REDEMPTIONS}
+    assert set(stream.values()) == set(get_args(RedemptionEvent))
+    assert set(stream) <= set(EVENT_TYPES)

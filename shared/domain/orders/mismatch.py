@@ -7,7 +7,7 @@ from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import RefusedCoupon, Verdict, refuse
 from shared.domain.offers.request import distinct_coupons
 from shared.domain.offers.stack import sorted_refusals
-from shared.domain.orders.classify import is_for_another
+from shared.domain.orders.classify import is_for_another, last_version_at
 from shared.domain.orders.closed import is_closed
 from shared.domain.orders.life_cycle import Effect
 from shared.domain.orders.placing import Placing
@@ -16,7 +16,7 @@ from shared.domain.orders.placing import Placing
 def is_mismatch(command: RedeemCoupons, placing: Placing) -> bool:
     """Return whether the refused request is about another order than the known one.
 
-    A closed order that is placed once more without coupons is not: it has nothing to refuse.
+    A closed order that is placed once more without coupons is not: it has nothing to refuse. Nor is an older version.
     """
     known = placing.known
     if placing.effect is not Effect.REFUSE or known is None or placing.all_returned:
@@ -26,6 +26,9 @@ def is_mismatch(command: RedeemCoupons, placing: Placing) -> bool:
     if command.codes or command.lock_reference is not None or known.order is None:
         return False  # each coupon is refused with its own reason
     customer_key = placing.request.state.customers.get(command.command_id)
+    at, last_at = command.order.placed_at or command.at, last_version_at(known)
+    if at is not None and last_at is not None and at < last_at and not is_for_another(known, customer_key):
+        return False
     return command.changed or is_for_another(known, customer_key) or not is_same_content(known.order, command.order)
 
 
