@@ -228,7 +228,8 @@ class _Damaged:
         if not isinstance(read, WholeOrder):
             return cast("Event", read)
         if read.lines is not None and self.lines:
-            lines = tuple([line for number, line in enumerate(read.lines) if number not in self.lines])
+            numbers = [number for number, line in enumerate(self.tree["lines"]) if line is not None]
+            lines = tuple([line for number, line in zip(numbers, read.lines, strict=True) if number not in self.lines])
             read = read.model_copy(update={"lines": lines or None})
         return _in_part(read, self.unread, is_short=bool(self.lines))
 
@@ -273,7 +274,7 @@ class _Damaged:
         self.unread.append(_unread("lines", problem))
 
 
-_PLACEHOLDER: Final = {"product_id": "-", "quantity": 1, "unit_price": "0"}
+_PLACEHOLDER: Final = {"line_id": "-", "product_id": "-", "quantity": 1, "unit_price": "0"}
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _STORABLE: Final = "must have no characters that can't be stored (U+0000, U+D800 to U+DFFF); remove them"
 
