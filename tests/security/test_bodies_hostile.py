@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
+from fastapi.dependencies.utils import get_flat_dependant
 
 from schemas.campaigns import CampaignDefinition
 from schemas.parsing import InvalidDocumentError, parse
@@ -218,7 +219,7 @@ async def _send_paths(sender: Sender, prefix: str, route: Any, template: Request
                 path = path.replace(f"{{{name}}}", quote(value, safe="") if name == parameter else "x")
             await sender.send(method, path, content)
     path = filled.path.partition("?")[0]
-    for parameter in route.dependant.query_params:
+    for parameter in get_flat_dependant(route.dependant).query_params:
         for value in QUERIES:
             await sender.send(method, f"{path}?{urlencode({parameter.alias: value})}", content)
     await sender.send(method, f"{path}?limit=%FF&cursor=%FF&x=%00", content)
