@@ -22,6 +22,7 @@ from cli.executing import (
     OfShop,
     WithLines,
     bound_key_of,
+    checked_text,
     codes_of,
     command_id,
     customer_of,
@@ -33,7 +34,6 @@ from cli.executing import (
 )
 from cli.files import open_input
 from cli.output import count, moment, say, show_json
-from schemas.limits import MAX_TEXT_LENGTH
 from shared.domain.model.commands import ChangeCoupon, LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
 from shared.domain.model.ids import lock_reference, order_key
 from shared.domain.model.verdicts import Verdict
@@ -215,7 +215,7 @@ def unvoid(
     Example: `couponry coupons unvoid SAVE10-7K2M-QX9D --reason "voided by mistake"`
     """
     short, name = command_id(repeat)
-    verdict = run(execute(ChangeCoupon(name, code, status="active", reason=_checked(reason)), short))
+    verdict = run(execute(ChangeCoupon(name, code, status="active", reason=checked_text("--reason", reason)), short))
     show_verdict(verdict, "Can be used again:", as_json=as_json, short_id=short)
 
 
@@ -241,24 +241,13 @@ def extend(
     """
     short, name = command_id(repeat)
     end = parse_end(ends_at)
-    verdict = run(execute(ChangeCoupon(name, code, moves_end=True, ends_at=end, reason=_checked(reason)), short))
+    verdict = run(
+        execute(ChangeCoupon(name, code, moves_end=True, ends_at=end, reason=checked_text("--reason", reason)), short)
+    )
     headline = (
         "Has no end of its own now:" if end is None else f"Ends {moment(end)} UTC, unless its campaign ends earlier:"
     )
     show_verdict(verdict, headline, as_json=as_json, short_id=short)
-
-
-def _checked(reason: str | None) -> str | None:
-    """Return the reason. Raises BadParameter if it can't be stored."""
-    if reason is None or not reason.strip():
-        return None
-    if len(reason) > MAX_TEXT_LENGTH:
-        raise typer.BadParameter(f"--reason has {len(reason):,} characters; at most {MAX_TEXT_LENGTH:,} are allowed.")
-    if not reason.isprintable():
-        raise typer.BadParameter(
-            "--reason has a character that can't be shown; remove line breaks and control characters."
-        )
-    return reason
 
 
 @app.command()

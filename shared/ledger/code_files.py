@@ -16,7 +16,7 @@ from schemas.limits import MAX_ID_LENGTH
 from shared.domain.model.coupon import code_key
 from shared.ledger.code_headers import is_header
 from shared.ledger.csv_escaping import unescape_cell
-from shared.ledger.not_codes import FILE_BEGINNING, SEPARATORS, file_problem, is_total, problem_of
+from shared.ledger.not_codes import SEPARATORS, file_problem, is_total, may_be_file, problem_of
 
 COLUMN: Final = "code"
 DELIMITERS: Final = ",;\t|"
@@ -32,7 +32,7 @@ _EXCEL_TEXT: Final = re.compile(r'="(.*)"')
 """A cell that Excel keeps as text: ="00123"."""
 
 _FIXED_WIDTH: Final = "   "
-"""Blanks between columns. Nobody types a code with three."""
+"""Blanks between columns. A code with three in a row can't be told from them."""
 
 _PASTED: Final = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 """Soft hyphens, blanks without width, marks of direction: they come with pasted text and can't be seen."""
@@ -119,7 +119,7 @@ class CodeReader:
     def _decoded(self, piece: bytes, final: bool) -> str:
         if self._decoder is None:
             self._beginning += piece
-            if len(self._beginning) < FILE_BEGINNING and not final:
+            if not final and (len(self._beginning) < len(codecs.BOM_UTF8) or may_be_file(self._beginning)):
                 return ""
             if (problem := file_problem(self._beginning)) is not None:
                 raise CodeFileError(1, problem)

@@ -107,7 +107,7 @@ async def _grouped(
     if several:
         together = set(chain.from_iterable(several))
         if may_merge:
-            separate = await _separate(connection, together)
+            separate = await separate_customers(connection, together)
         else:
             separate = {frozenset((one, other)) for one in together for other in together if one != other}
         keys, several = _group(named, known, separate)
@@ -116,7 +116,7 @@ async def _grouped(
     return keys
 
 
-async def _separate(connection: Connection, keys: Iterable[CustomerKey]) -> set[Keys]:
+async def separate_customers(connection: Connection, keys: Iterable[CustomerKey]) -> set[Keys]:
     """Return the pairs of these customers that are never merged."""
     return {frozenset(record) for record in await connection.fetch(sql("separate_customers"), sorted(keys))}
 
@@ -163,7 +163,7 @@ async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
             async with connection.transaction():
                 await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
                 keys = [record[0] for record in await connection.fetch(sql("customers_oldest_first"), sorted(group))]
-                if len(keys) < 2 or await _separate(connection, keys):
+                if len(keys) < 2 or await separate_customers(connection, keys):
                     continue  # another process merged them, or split them, while this one waited for the lock
                 for statement in (
                     "customers_merge",

@@ -6,6 +6,7 @@ Look-ups find the stored forms of what an event says. But `+44 161 496 0000` doe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import asyncpg
@@ -19,7 +20,7 @@ from shared.domain.model.customer import (
     IdentityRules,
     identifiers,
 )
-from shared.ledger.customers import merge
+from shared.ledger.customers import Keys, merge, separate_customers
 from shared.ledger.database import Connection, Pool
 from shared.ledger.retrying import persisting
 from shared.ledger.sql import sql
@@ -30,11 +31,14 @@ ROWS_PER_PAGE: Final = 500
 
 @dataclass(slots=True)
 class Normalised:
-    """Counts: identifiers read, current forms added, pairs of customers merged, and identifiers that name no one."""
+    """Counts: identifiers read, current forms added, pairs of customers merged, pairs that a split keeps separate, and
+    identifiers that name no one.
+    """
 
     read: int = 0
     added: int = 0
     merged: int = 0
+    separate: int = 0
     placeholders: int = 0
     invalid: int = 0
 
@@ -76,19 +80,22 @@ def _current(kind: IdentifierKind, value: str, rules: IdentityRules, found: Norm
 
 
 async def _add(pool: Pool, current: dict[Identifier, CustomerKey], found: Normalised, *, dry_run: bool) -> None:
-    async def attempt(_: int) -> dict[Identifier, CustomerKey]:
+    async def attempt(_: int) -> tuple[dict[Identifier, CustomerKey], set[Keys], set[Keys]]:
         async with pool.acquire() as connection, connection.transaction():
             known = await _known(connection, list(current))
+            groups = {frozenset((key, current[name])) for name, key in known.items() if key != current[name]}
+            together = sorted(set(chain.from_iterable(groups)))
+            separate = groups & await separate_customers(connection, together) if together else set()
             new = [name for name in current if name not in known]
             if new and not dry_run:
                 keys = [current[name] for name in new]
                 await connection.execute(sql("customers_add"), [kind for kind, _ in new], [v for _, v in new], keys)
-            return known
+            return known, groups - separate, separate
 
-    known = await persisting("Adding identifiers", attempt)
-    groups = {frozenset((key, current[name])) for name, key in known.items() if key != current[name]}
+    known, groups, separate = await persisting("Adding identifiers", attempt)
     found.added += len(current.keys() - known.keys())
     found.merged += len(groups)
+    found.separate += len(separate)
     if groups and not dry_run:
         await persisting("A merge", lambda _: merge(pool, groups))
 

@@ -86,14 +86,16 @@ FILES: Final[tuple[tuple[bytes, str], ...]] = (
 )
 """Files that aren't text, by how they begin."""
 
-FILE_BEGINNING: Final = max(len(magic) for magic, _ in FILES)
-"""The number of bytes by which such a file is recognised."""
-
 
 def file_problem(beginning: bytes) -> str | None:
     """Return why a file isn't text, as a sentence without its subject; None if it doesn't begin like one of `FILES`."""
     kind = next((kind for magic, kind in FILES if beginning.startswith(magic)), None)
     return None if kind is None else f"is the beginning of {kind}, not text; save it as CSV in UTF-8."
+
+
+def may_be_file(beginning: bytes) -> bool:
+    """Return whether more bytes are needed to see whether it begins like one of `FILES`."""
+    return any(len(beginning) < len(magic) and magic.startswith(beginning) for magic, _ in FILES)
 
 
 def problem_of(text: str, *, in_column: bool) -> str | None:
