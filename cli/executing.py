@@ -101,6 +101,11 @@ def checked_text(option: str, text: str | None) -> str | None:
     return text.strip()
 
 
+def code_of(code: str) -> str:
+    """Return the code for a command. Raises UsageProblemError."""
+    return codes_of([code])[0]
+
+
 def codes_of(codes: Sequence[str]) -> tuple[str, ...]:
     """Return the codes for a command. Raises UsageProblemError."""
     if len(codes) > MAX_CODES:

@@ -23,6 +23,7 @@ from cli.executing import (
     WithLines,
     bound_key_of,
     checked_text,
+    code_of,
     codes_of,
     command_id,
     customer_of,
@@ -59,7 +60,7 @@ def show(code: Annotated[str, typer.Argument(metavar="CODE")], as_json: AsJson =
 
     Example: `couponry coupons show WELCOME-7K2M-QX9D`
     """
-    show_history(run(_history(code)), as_json)
+    show_history(run(_history(code_of(code))), as_json)
 
 
 async def _history(code: str) -> queries.CouponHistory:
@@ -197,7 +198,7 @@ def void(
     Example: `couponry coupons void SAVE10-7K2M-QX9D`
     """
     short, name = command_id(repeat)
-    verdict = run(execute(VoidCoupon(name, code), short))
+    verdict = run(execute(VoidCoupon(name, code_of(code)), short))
     headline = "Nothing to do: the coupon was voided before." if verdict.outcome == "unchanged" else "Voided:"
     show_verdict(verdict, headline, as_json=as_json, short_id=short)
 
@@ -215,7 +216,9 @@ def unvoid(
     Example: `couponry coupons unvoid SAVE10-7K2M-QX9D --reason "voided by mistake"`
     """
     short, name = command_id(repeat)
-    verdict = run(execute(ChangeCoupon(name, code, status="active", reason=checked_text("--reason", reason)), short))
+    verdict = run(
+        execute(ChangeCoupon(name, code_of(code), status="active", reason=checked_text("--reason", reason)), short)
+    )
     show_verdict(verdict, "Can be used again:", as_json=as_json, short_id=short)
 
 
@@ -242,7 +245,10 @@ def extend(
     short, name = command_id(repeat)
     end = parse_end(ends_at)
     verdict = run(
-        execute(ChangeCoupon(name, code, moves_end=True, ends_at=end, reason=checked_text("--reason", reason)), short)
+        execute(
+            ChangeCoupon(name, code_of(code), moves_end=True, ends_at=end, reason=checked_text("--reason", reason)),
+            short,
+        )
     )
     headline = (
         "Has no end of its own now:" if end is None else f"Ends {moment(end)} UTC, unless its campaign ends earlier:"
