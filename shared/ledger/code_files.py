@@ -242,6 +242,8 @@ class CodeReader:
                 raise ValueError("has columns of fixed width; separate them with commas, or keep only the codes.")
             return _code_in(code, in_column=False, is_csv=self._kind == "csv")
         except NotACodeError as error:
+            if problem_of(code, in_column=True) is not None:
+                raise
             raise ValueError(f"{error} If it is a code, write {COLUMN!r} in the first line.") from None
 
     def _ask(self) -> str:
