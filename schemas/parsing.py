@@ -8,7 +8,6 @@ the digits of numbers kept and values rewritten that can only mean one thing: se
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -154,6 +153,4 @@ def expected_of(problem: ErrorDetails) -> str:
         return _EXPECTED_BY_PATTERN.get(context.get("pattern", ""), f"must match {context.get('pattern')}")
     if kind in _EXPECTED_BY_TYPE:
         return _EXPECTED_BY_TYPE[kind].format(**context)
-    text = problem["msg"].replace("Input should", "must", 1).rstrip(".")
-    bound = context.get("le", context.get("ge"))
-    return text.replace(repr(bound), bound.isoformat()) if isinstance(bound, datetime) else text
+    return problem["msg"].replace("Input should", "must", 1).rstrip(".")
