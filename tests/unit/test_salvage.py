@@ -1,9 +1,12 @@
 """Orders with an invalid field: which coupons can be judged without it, and which orders stay unreadable."""
 
+import copy
 import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.catalogue import CATALOGUE
 from schemas.common import Event
@@ -12,6 +15,7 @@ from schemas.orders import (
     OrderCancelled,
     OrderChanged,
     OrderContent,
+    OrderLine,
     OrderPaid,
     OrderPaymentFailed,
     OrderPlaced,
@@ -19,7 +23,7 @@ from schemas.orders import (
 )
 from schemas.parsing import InvalidDocumentError, parse
 from schemas.rewards import RewardEarned, RewardRevoked
-from schemas.salvage import FIELDS, salvaged, unread_of, without_conflicts
+from schemas.salvage import FIELDS, has_lost_lines, salvaged, unread_of, without_conflicts
 from schemas.signups import CustomerSignedUp
 from schemas.topics import ORDERS, REWARDS, SIGNUPS
 from services.redeemer.handler import to_command
@@ -136,6 +140,43 @@ def test_lines_that_can_be_read_are_kept(model: type[OrderContent], lines: Any, 
     assert found is not None
     assert line_ids(found) == kept
     assert [one.part for one in unread_of(found)][:1] == ["lines"]
+
+
+THREE = [
+    {"line_id": name, "product_id": "p", "variant_id": "v", "collection_ids": ["c"], "quantity": 2,
+     "unit_price": "5.00", "metadata": {"a": 1}}
+    for name in ("a", "b", "c")
+]  # fmt: skip
+ANYTHING: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec=None)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.sampled_from(list(KINDS.values())),
+    st.lists(st.tuples(st.integers(0, 2), st.sampled_from(sorted(THREE[0])), ANYTHING), min_size=1, max_size=4),
+)
+def test_invalid_fields_of_lines_never_affect_the_other_lines(
+    model: type[OrderContent], changes: list[tuple[int, str, Any]]
+) -> None:
+    lines = copy.deepcopy(THREE)
+    for number, name, value in changes:
+        lines[number][name] = value
+    found = in_part(model, lines=lines)
+    assert found is not None
+    touched = {number for number, _, _ in changes}
+    kept = {line.line_id: line.model_dump() for line in found.lines or ()}
+    for number, line in enumerate(THREE):
+        if number not in touched:
+            assert kept[str(line["line_id"])] == OrderLine.model_validate(line, strict=False).model_dump()
+    event = {OrderPlaced: placed, OrderChanged: changed}[model](**BASE)  # type: ignore[index]
+    command = to_command(event._replace(data=found), ON_PLACED)
+    assert isinstance(command, RedeemCoupons)
+    total = sum(line.amount_minor for line in command.order.lines)
+    assert command.order.amount_minor == 5_000
+    assert not has_lost_lines(found) or total in (0, 5_000)
 
 
 FREE_TEXT: list[tuple[type[Event], dict[str, Any]]] = [
