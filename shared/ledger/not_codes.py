@@ -121,7 +121,7 @@ _MAX_NUMBER_LENGTH: Final = 30
 
 def is_total(cells: Sequence[str], place: int) -> bool:
     """Return whether a row is a total: its code is a word for that, and another cell is a number."""
-    if _TOTAL.fullmatch(cells[place]) is None:
+    if _TOTAL.fullmatch(cells[place].strip()) is None:
         return False
     others = [cell.strip() for index, cell in enumerate(cells) if index != place]
     return any(len(cell) <= _MAX_NUMBER_LENGTH and _NUMBER.fullmatch(cell) for cell in others)
