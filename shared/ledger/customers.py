@@ -153,11 +153,13 @@ def _group(
     return {identifier: chosen[root(identifier)] for identifier in list(parents)}, several
 
 
-async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
+async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> int:
     """Merge each group into its oldest customer, who gets the identifiers, coupons, locks, orders and meters.
 
     Ledger entries never change and keep their key; `customers.merged_into` maps it to the customer that remains.
+    Returns the number of customers that were merged into another.
     """
+    merged = 0
     async with pool.acquire() as connection:
         for group in sorted(groups, key=sorted):
             async with connection.transaction():
@@ -178,3 +180,5 @@ async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
                     "customers_merge_period_meters_emptied",
                 ):
                     await connection.execute(sql(statement), keys[0], keys[1:])
+            merged += len(keys) - 1
+    return merged

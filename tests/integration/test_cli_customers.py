@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from shared.domain.model.customer import Customer, possible_identifiers
+from shared.domain.model.customer import Customer, IdentityRules, possible_identifiers
 from shared.ledger.audit import audit
 from shared.ledger.engine import Engine
+from shared.ledger.normalising import normalise
 from shared.ledger.splitting import SplitRefusedError, Wanted, split
 from tests.integration.cli_calls import Called, call
 from tests.ledger import definition, issue, ledger, redeem
@@ -146,6 +147,26 @@ def test_normalising_merges_customers_who_are_the_same_but_none_that_were_split(
     assert "customers merged 0" in again.words
     assert "kept separate" not in again.words
     assert couponry("customers", "show", "ann", "--json").json == couponry("customers", "show", "bob", "--json").json
+
+
+async def test_one_run_merges_all_customers_with_the_same_form(database_url: str) -> None:
+    """Three customers share one address, two of these a phone number with a fourth; a fifth was split from one."""
+    rules = IdentityRules(email_plus="same")
+    async with ledger(database_url, definition()) as pool:
+        engine = Engine(pool)
+        customers = [Customer(f"c{number}", f"x+{number}@example.com") for number in range(600)]
+        chain = [Customer("d", "y+1@example.com"), Customer("e", "y+2@example.com"), Customer("e", "z+1@example.com"),
+                 Customer("f", "z+2@example.com")]  # fmt: skip
+        for one in [*customers, *chain, Customer("g", "x+0@example.com")]:
+            await engine.execute([redeem(f"O-{one.customer_id}-{one.email}", [], customer=one)])
+        await split(pool, Wanted(possible_identifiers("c0"), [possible_identifiers("g")], "a test"))
+        assert (await normalise(pool, rules, dry_run=True)).merged == 600
+        found = await normalise(pool, rules)
+        assert (found.added, found.merged) == (3, 601)
+        assert await pool.fetchval("SELECT count(*) FROM customers WHERE merged_into IS NULL") == 3
+        again = await normalise(pool, rules)
+        assert (again.added, again.merged) == (0, 0)
+        assert (await audit(pool)).findings == ()
 
 
 def test_an_argument_that_is_not_utf_8_is_reported_unless_it_names_a_file(couponry: Couponry, tmp_path: Path) -> None:
