@@ -32,7 +32,7 @@ _EXCEL_TEXT: Final = re.compile(r'="(.*)"')
 """A cell that Excel keeps as text: ="00123"."""
 
 _FIXED_WIDTH: Final = "   "
-"""Blanks between columns. A code with three in a row can't be told from them."""
+"""Blanks between columns. No code has three in a row."""
 
 _PASTED: Final = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 """Soft hyphens, blanks without width, marks of direction: they come with pasted text and can't be seen."""

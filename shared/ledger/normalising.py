@@ -119,14 +119,14 @@ async def _groups(connection: Connection, together: Sequence[Sequence[CustomerKe
     """
     several = [list(dict.fromkeys(keys)) for keys in together if len(set(keys)) > 1]
     every = sorted(set(chain.from_iterable(several)))
-    apart = await separate_customers(connection, every) if every else set()
+    kept = await separate_customers(connection, every) if every else set()
     groups: set[Keys] = set()
     separate: set[Keys] = set()
     for first, *others in several:
         pairs = {frozenset((first, other)) for other in others}
-        if any(pair <= {first, *others} for pair in apart):
-            groups |= pairs - apart
-            separate |= pairs & apart
+        if any(pair <= {first, *others} for pair in kept):
+            groups |= pairs - kept
+            separate |= pairs & kept
         else:
             groups.add(frozenset((first, *others)))
     return groups, separate
