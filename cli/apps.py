@@ -47,7 +47,7 @@ def parse_end(text: str) -> datetime | None:
 
     There is no "30d": a repeated command must mean the same time.
     """
-    if text == "never":
+    if text.strip().lower() == "never":
         return None
     try:
         moment = datetime.fromisoformat(text)

@@ -47,7 +47,7 @@ def show_history(history: CouponHistory, as_json: bool) -> None:
 
 def _facts(coupon: CouponDetails) -> Iterator[tuple[str, object]]:
     limit = "without limit" if coupon.uses_limit is None else f"of {coupon.uses_limit:,}"
-    yield "code", coupon.code
+    yield "code", f"{coupon.code} (freed: a later campaign can use it)" if coupon.code_freed else coupon.code
     yield (
         "campaign",
         coupon.campaign_id if not coupon.campaign_name else f"{coupon.campaign_id} ({coupon.campaign_name})",

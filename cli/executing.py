@@ -11,7 +11,14 @@ import typer
 from cli.connect import identity_rules, ledger
 from cli.errors import CommandFailedError, DatabaseUnavailableError, UsageProblemError
 from cli.output import moment, money, say, show_facts, show_json, show_table
-from schemas.limits import CONTROL_CHARACTERS, MAX_CODES, MAX_ID_LENGTH, MAX_QUANTITY, identifier_problem
+from schemas.limits import (
+    CONTROL_CHARACTERS,
+    MAX_CODES,
+    MAX_ID_LENGTH,
+    MAX_QUANTITY,
+    MAX_TEXT_LENGTH,
+    identifier_problem,
+)
 from shared.domain.model.commands import Command
 from shared.domain.model.customer import NO_RULES, Customer, e164, email_address
 from shared.domain.model.ids import OrderKey, order_key, order_names, readable
@@ -79,6 +86,24 @@ def check_identifier(text: str) -> None:
         raise UsageProblemError(f"A customer's identifier must have 1 to {MAX_ID_LENGTH} characters.")
     if CONTROL_CHARACTERS.search(text.strip()):
         raise UsageProblemError("A customer's identifier must have no control characters.")
+
+
+def checked_text(option: str, text: str | None) -> str | None:
+    """Return a free text without blanks around it, None for a blank one. Raises UsageProblemError."""
+    if text is None or not text.strip():
+        return None
+    if len(text) > MAX_TEXT_LENGTH:
+        raise UsageProblemError(f"{option} has {len(text):,} characters; at most {MAX_TEXT_LENGTH:,} are allowed.")
+    if not text.isprintable():
+        raise UsageProblemError(
+            f"{option} has a character that can't be shown; remove line breaks and control characters."
+        )
+    return text.strip()
+
+
+def code_of(code: str) -> str:
+    """Return the code for a command. Raises UsageProblemError."""
+    return codes_of([code])[0]
 
 
 def codes_of(codes: Sequence[str]) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ def lazy_group(entries: Mapping[str, Entry]) -> type[TyperGroup]:
                 self.add_command(TyperCommand(name, help=entry.summary, rich_help_panel=entry.panel))
 
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+            _check_encoding(args)
             entry = entries.get(args[0])
             if entry is not None:
                 command = entry.load()
@@ -69,3 +70,16 @@ def lazy_group(entries: Mapping[str, Entry]) -> type[TyperGroup]:
                 raise typer.Exit(code) from None
 
     return LazyGroup
+
+
+def _check_encoding(arguments: list[str]) -> None:
+    """Raise UsageProblemError for an argument that isn't valid UTF-8, unless it is the name of a file."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            if not os.path.lexists(argument):
+                from cli.errors import UsageProblemError  # noqa: PLC0415 - slow, because it imports every error class
+
+                shown = os.fsencode(argument).decode("utf-8", "backslashreplace")
+                raise UsageProblemError(f"The argument '{shown}' is not valid UTF-8; type it again.") from None

@@ -53,6 +53,10 @@ _EXPECTED_BY_TYPE = {
     "string_type": "must be a string",
     "int_type": "must be a whole number",
     "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "uuid_parsing": "must be a UUID",
     "model_type": "must be an object",
     "dict_type": "must be an object",
     "tuple_type": "must be a list",
@@ -97,7 +101,7 @@ class InvalidDocumentError(ValueError):
         if not self._details:
             text = str(self)
             return [Problem((), "document", f"{text[0].lower()}{text[1:]}".rstrip("."))]
-        return [Problem(details["loc"], details["type"], _expected(details)) for details in self._details]
+        return [Problem(details["loc"], details["type"], expected_of(details)) for details in self._details]
 
 
 def parse(model: type[Model], document: bytes) -> Model:
@@ -135,11 +139,12 @@ def _sentence(problem: ErrorDetails) -> str:
     place = ""
     for part in problem["loc"]:
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else part
-    expected = _expected(problem)
+    expected = expected_of(problem)
     return f"{place}: {expected}." if place else f"{expected[0].upper()}{expected[1:]}."
 
 
-def _expected(problem: ErrorDetails) -> str:
+def expected_of(problem: ErrorDetails) -> str:
+    """Return what pydantic's error expects, as a sentence without its subject and full stop: `must be a string`."""
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "string_pattern_mismatch":
         # The input is never shown; it only distinguishes a blank from a line break.

@@ -22,6 +22,8 @@ from cli.executing import (
     OfShop,
     WithLines,
     bound_key_of,
+    checked_text,
+    code_of,
     codes_of,
     command_id,
     customer_of,
@@ -33,7 +35,6 @@ from cli.executing import (
 )
 from cli.files import open_input
 from cli.output import count, moment, say, show_json
-from schemas.limits import MAX_TEXT_LENGTH
 from shared.domain.model.commands import ChangeCoupon, LockCoupons, ReleaseLock, VoidCoupon
 from shared.domain.model.ids import lock_reference, order_key
 from shared.domain.model.order_commands import RedeemCoupons
@@ -60,7 +61,7 @@ def show(code: Annotated[str, typer.Argument(metavar="CODE")], as_json: AsJson =
 
     Example: `couponry coupons show WELCOME-7K2M-QX9D`
     """
-    show_history(run(_history(code)), as_json)
+    show_history(run(_history(code_of(code))), as_json)
 
 
 async def _history(code: str) -> queries.CouponHistory:
@@ -198,7 +199,7 @@ def void(
     Example: `couponry coupons void SAVE10-7K2M-QX9D`
     """
     short, name = command_id(repeat)
-    verdict = run(execute(VoidCoupon(name, code), short))
+    verdict = run(execute(VoidCoupon(name, code_of(code)), short))
     headline = "Nothing to do: the coupon was voided before." if verdict.outcome == "unchanged" else "Voided:"
     show_verdict(verdict, headline, as_json=as_json, short_id=short)
 
@@ -216,7 +217,9 @@ def unvoid(
     Example: `couponry coupons unvoid SAVE10-7K2M-QX9D --reason "voided by mistake"`
     """
     short, name = command_id(repeat)
-    verdict = run(execute(ChangeCoupon(name, code, status="active", reason=_checked(reason)), short))
+    verdict = run(
+        execute(ChangeCoupon(name, code_of(code), status="active", reason=checked_text("--reason", reason)), short)
+    )
     show_verdict(verdict, "Can be used again:", as_json=as_json, short_id=short)
 
 
@@ -242,24 +245,16 @@ def extend(
     """
     short, name = command_id(repeat)
     end = parse_end(ends_at)
-    verdict = run(execute(ChangeCoupon(name, code, moves_end=True, ends_at=end, reason=_checked(reason)), short))
+    verdict = run(
+        execute(
+            ChangeCoupon(name, code_of(code), moves_end=True, ends_at=end, reason=checked_text("--reason", reason)),
+            short,
+        )
+    )
     headline = (
         "Has no end of its own now:" if end is None else f"Ends {moment(end)} UTC, unless its campaign ends earlier:"
     )
     show_verdict(verdict, headline, as_json=as_json, short_id=short)
-
-
-def _checked(reason: str | None) -> str | None:
-    """Return the reason. Raises BadParameter if it can't be stored."""
-    if reason is None or not reason.strip():
-        return None
-    if len(reason) > MAX_TEXT_LENGTH:
-        raise typer.BadParameter(f"--reason has {len(reason):,} characters; at most {MAX_TEXT_LENGTH:,} are allowed.")
-    if not reason.isprintable():
-        raise typer.BadParameter(
-            "--reason has a character that can't be shown; remove line breaks and control characters."
-        )
-    return reason
 
 
 @app.command()

@@ -13,8 +13,8 @@ import typer
 from cli.apps import AsJson, new_app
 from cli.commands.dlq import document, name_of, queues
 from cli.connect import broker, identity_rules, ledger, reading, run
-from cli.errors import BrokerUnavailableError, CommandFailedError
-from cli.executing import check_identifier
+from cli.errors import BrokerUnavailableError, CommandFailedError, UsageProblemError
+from cli.executing import check_identifier, checked_text
 from cli.output import count, day, moment, say, show_facts, show_json, show_table
 from schemas.topics import EVENT_TOPICS, KEEP_DEAD_LETTERS_MS
 from shared.domain.model.customer import Identifier, possible_identifiers
@@ -120,7 +120,7 @@ def erase(
 
     Example: `couponry customers erase customer_123 --by "request 4711"`
     """
-    erasure, letters = run(_erase(who, by or f"couponry customers erase, {getpass.getuser()}", free_text))
+    erasure, letters = run(_erase(who, _requester(by, "erase"), free_text))
     if as_json:
         show_json(
             {
@@ -205,11 +205,13 @@ def split(
 
     Example: `couponry customers split customer_123 --separate customer_456 --separate mary.jones@email.com`
     """
-    name = by or f"couponry customers split, {getpass.getuser()}"
-    wanted = splitting.Wanted(names_of(who), [names_of(one) for one in separate], name, keep_separate, dry_run=True)
+    if as_json and not (dry_run or yes):
+        raise UsageProblemError("--json can't ask whether to split the customer; add --yes, or --dry-run.")
+    others = [names_of(one) for one in separate]
+    wanted = splitting.Wanted(names_of(who), others, _requester(by, "split"), keep_separate, dry_run=True)
     if dry_run or not yes:
         planned = run(_split(wanted))
-        _show_split(planned, as_json=as_json and dry_run, done=False)
+        _show_split(planned, as_json=as_json, done=False)
         if dry_run:
             return
         typer.confirm("Split the customer?", abort=True, err=True)
@@ -293,6 +295,7 @@ def normalise(
             ("identifiers", f"{found.read:,}"),
             (f"current forms {would}added", f"{found.added:,}"),
             (f"customers {would}merged", f"{found.merged:,}"),
+            ("kept separate by a split", f"{found.separate:,}" if found.separate else None),
             ("placeholders", f"{found.placeholders:,}"),
             ("invalid", f"{found.invalid:,}"),
         ]
@@ -326,6 +329,11 @@ def _names(traces: Traces, letter: DeadLetter) -> bool:
 
 def _until(letter: DeadLetter) -> datetime:
     return letter.failed_at + timedelta(milliseconds=KEEP_DEAD_LETTERS_MS)
+
+
+def _requester(by: str | None, command: str) -> str:
+    """Return who requested the command: `--by`, else the account's name."""
+    return checked_text("--by", by) or f"couponry customers {command}, {getpass.getuser()}"
 
 
 def _unknown(who: str) -> str:

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
+from schemas.parsing import expected_of
 from shared.domain.model.reasons import SENTENCES, Reason
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -129,7 +130,7 @@ def problem_of(error: RequestValidationError) -> Problem:
         why = broken.get("ctx", {}).get("error", "it can't be read")
         where = broken["loc"][-1]
         return Problem(400, "invalid_json", f"The body is not valid JSON at character {where}: {why}.")
-    errors = [{"place": _place(one["loc"]), "problem": _sentence(one)} for one in found[:MAX_ERRORS]]
+    errors = [{"place": _place(one["loc"]), "problem": expected_of(one)} for one in found[:MAX_ERRORS]]
     detail = " ".join(f"{one['place']}: {one['problem']}." for one in errors[:5])
     return Problem(422, "invalid_request", detail, details={"errors": errors})
 
@@ -140,12 +141,3 @@ def _place(location: tuple[int | str, ...]) -> str:
     for part in location:
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
     return place
-
-
-def _sentence(error: Mapping[str, Any]) -> str:
-    if error["type"] == "missing":
-        return "is missing"
-    if error["type"] == "extra_forbidden":
-        return "is an unknown field; correct or remove it"
-    text = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "must", 1).rstrip(".")
-    return f"{text[:1].lower()}{text[1:]}"

@@ -15,7 +15,7 @@ from schemas.orders import (
     OrderReference,
     OrderReturned,
 )
-from schemas.salvage import OrderInPart, unread_of, without
+from schemas.salvage import OrderInPart, has_lost_lines, unread_of, without
 from services.redeemer.settings import RedeemerSettings
 from shared.domain.model.commands import Command
 from shared.domain.model.customer import IdentityRules, identifiers
@@ -37,7 +37,7 @@ from shared.ledger.campaigns import CampaignCache
 from shared.ledger.database import NOT_MIGRATED, UNAVAILABLE, Pool
 from shared.ledger.engine import CONFLICTS, Engine, LedgerUnavailableError, Rejected
 from shared.ledger.identity import rules_of
-from shared.ledger.order_conversion import to_customer, to_order, to_returned
+from shared.ledger.order_conversion import to_customer, to_order, to_returned, valid_lines, with_rest
 from shared.ledger.sql import sql
 from shared.messaging.consumer import Poison
 from shared.messaging.records import ReceivedEvent
@@ -45,8 +45,8 @@ from shared.runtime import telemetry
 from shared.runtime.errors import TransientError
 
 SERVICE: Final = "redeemer"
-_AMOUNTS: Final = 2
-"""Amounts of an order that it can be judged without: those of its lines, and that of its shipping."""
+_AMOUNTS: Final = 3
+"""Amounts of an order that it can be judged without: those of single lines, their sum, and that of its shipping."""
 
 _TRY_AGAIN: Final[tuple[type[BaseException], ...]] = (
     *UNAVAILABLE,
@@ -99,10 +99,16 @@ def _order_command(event: ReceivedEvent, data: OrderPlaced | OrderChanged, setti
     """Return the command for an order, without amounts that it can be judged without. Raises MoneyError."""
     for _ in range(_AMOUNTS):
         try:
-            return _redeem_command(event, data, to_order(data, data.order_id), settings)
+            return _redeem_command(event, data, _order_of(data), settings)
         except MoneyError as error:
             data = _without(data, error)
-    return _redeem_command(event, data, to_order(data, data.order_id), settings)
+    return _redeem_command(event, data, _order_of(data), settings)
+
+
+def _order_of(data: OrderPlaced | OrderChanged) -> Order:
+    """Return the domain's order, with one line for those that were set aside. Raises MoneyError."""
+    order = to_order(data, data.order_id)
+    return with_rest(order) if has_lost_lines(data) else order
 
 
 def _redeem_command(
@@ -131,7 +137,9 @@ def _redeem_command(
 
 def _without(data: OrderPlaced | OrderChanged, error: MoneyError) -> OrderInPart:
     """Return the order without the field that `error` names. Raises `error` if the order can't be judged without it."""
-    in_part = without(data, error.field, error.sentence.rstrip("."))
+    is_of_one = error.field.startswith("lines[")
+    lines = valid_lines(data.lines or (), data.currency) if is_of_one else ()
+    in_part = without(data, error.field, error.sentence.rstrip("."), lines)
     if in_part is None:
         raise error
     return in_part
@@ -166,7 +174,7 @@ def _record_command(event: ReceivedEvent, data: OrderPlaced | OrderChanged) -> R
     """
     at = data.changed_at if isinstance(data, OrderChanged) else data.placed_at
     try:
-        order = to_order(data, data.order_id)
+        order = _order_of(data)
     except MoneyError:
         order = Order(order_id=_key(data), currency=data.currency, amount_minor=0, placed_at=at)
     customer = None if data.customer is None else to_customer(data.customer)

@@ -8,6 +8,7 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -15,9 +16,10 @@ from schemas.limits import MAX_ID_LENGTH
 from shared.domain.model.coupon import code_key
 from shared.ledger.code_headers import is_header
 from shared.ledger.csv_escaping import unescape_cell
+from shared.ledger.not_codes import SEPARATORS, file_problem, is_total, may_be_file, problem_of
 
 COLUMN: Final = "code"
-DELIMITERS: Final = ",;\t"
+DELIMITERS: Final = ",;\t|"
 MAX_LINE_LENGTH: Final = 64 * 1024
 """Characters of a line, or of several lines within quotes."""
 
@@ -25,22 +27,26 @@ MAX_SHOWN: Final = 10
 """Names of columns in a message."""
 
 _LINE_END: Final = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-_SEPARATOR_LINE: Final = re.compile(r"sep=([,;\t])", re.IGNORECASE)
+_SEPARATOR_LINE: Final = re.compile(r'\s*"?sep=([,;\t|])"?\s*', re.IGNORECASE)
 _EXCEL_TEXT: Final = re.compile(r'="(.*)"')
 """A cell that Excel keeps as text: ="00123"."""
+
+_FIXED_WIDTH: Final = "   "
+"""Blanks between columns. No code has three in a row."""
 
 _PASTED: Final = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 """Soft hyphens, blanks without width, marks of direction: they come with pasted text and can't be seen."""
 
 Kind = Literal["csv", "plain"]
-"""`plain`: one code per line; separators other than commas may be part of codes, unless there is a header."""
+"""`plain`: one code per line, without the quotes of several lines and the apostrophes that spreadsheets need."""
 
 
 class Column(NamedTuple):
-    """The column of the codes. `place` is None if each line is one code."""
+    """The column of the codes. `place` is None if each line is one code. `width`: the columns of the header."""
 
     delimiter: str
     place: int | None
+    width: int | None = None
 
 
 class CodeFileError(ValueError):
@@ -74,12 +80,14 @@ class CodeReader:
         self.codes = 0
         """Lines with codes, including those before `from_line`"""
         self.has_header = False
-        self._kind, self._named, self._from_line, self._option = kind, column, from_line, option
+        self._kind, self._from_line, self._option = kind, from_line, option
+        self._named = (column or "").strip() or None
         self._decoder: codecs.IncrementalDecoder | None = None
         self._beginning = b""
         self._text = ""
         self._record, self._record_line, self._open = "", 0, False
         self._column: Column | None = None
+        self._header: str | None = None
         self._separator: str | None = None
 
     def feed(self, piece: bytes) -> Iterator[CodeLine]:
@@ -111,8 +119,10 @@ class CodeReader:
     def _decoded(self, piece: bytes, final: bool) -> str:
         if self._decoder is None:
             self._beginning += piece
-            if len(self._beginning) < len(codecs.BOM_UTF8) and not final:
+            if not final and (len(self._beginning) < len(codecs.BOM_UTF8) or may_be_file(self._beginning)):
                 return ""
+            if (problem := file_problem(self._beginning)) is not None:
+                raise CodeFileError(1, problem)
             name = "utf-16" if self._beginning[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
             self._decoder, piece = codecs.getincrementaldecoder(name)(), self._beginning
         return self._decoder.decode(piece, final)
@@ -158,12 +168,15 @@ class CodeReader:
             if "\0" in record:
                 raise ValueError("has a NUL character; save the file as UTF-8 text.")  # noqa: TRY301
             if self._column is None:
-                if (separator := _SEPARATOR_LINE.fullmatch(record.strip())) is not None and self._separator is None:
+                if (separator := _SEPARATOR_LINE.fullmatch(record)) is not None and self._separator is None:
                     self._separator = separator[1]
                     return
                 self._column = self._column_of(record)
                 if self.has_header:
+                    self._header = record
                     return
+            elif record == self._header:
+                return  # files with the same header, one after the other
             column = self._column
             if column.place is not None and not any(cell.strip() for cell in _cells(record, column.delimiter)):
                 return  # a spreadsheet's row without content
@@ -176,14 +189,16 @@ class CodeReader:
     def _column_of(self, record: str) -> Column:
         """Return the column of the codes by the first line, and whether that is a header. Raises ValueError."""
         rows = {delimiter: _cells(record, delimiter) for delimiter in self._separator or DELIMITERS}
-        if self._named is not None and self._named.strip().isdecimal():
+        if self._named is not None and self._named.isdecimal():
             return self._numbered(int(self._named), rows)
         wanted = code_key(self._named or COLUMN)
         for delimiter, cells in rows.items():
-            for index, cell in enumerate(cells):
-                if code_key(cell) == wanted:
-                    self.has_header = True
-                    return Column(delimiter, index)
+            places = [index for index, cell in enumerate(cells) if code_key(cell) == wanted]
+            if len(places) > 1:
+                raise ValueError(f"has several columns {cells[places[0]].strip()!r}. {self._ask()}")
+            if places:
+                self.has_header = True
+                return Column(delimiter, places[0], len(cells))
         delimiter, cells = max(rows.items(), key=lambda row: len(row[1]))
         if self._named is not None:
             raise ValueError(f"has no column {self._named!r}; it has {_names(cells)}.")
@@ -194,38 +209,70 @@ class CodeReader:
     def _numbered(self, number: int, rows: dict[str, list[str]]) -> Column:
         delimiter, cells = max(rows.items(), key=lambda row: len(row[1]))
         if not 1 <= number <= len(cells):
-            raise ValueError(f"has {len(cells)} columns, so there is no column {number}.")
+            raise ValueError(f"has {_columns(cells)}, so there is no column {number}.")
         self.has_header = is_header(cells[number - 1])
-        return Column(delimiter, number - 1)
+        return Column(delimiter, number - 1, len(cells) if self.has_header else None)
 
     def _code(self, record: str, column: Column) -> str:
         """Return the code of a record. Raises ValueError."""
-        if column.place is not None:
-            cells = _cells(record, column.delimiter, strict=True)
-            if column.place >= len(cells):
-                raise ValueError(f"has {len(cells)} columns, and the codes are in column {column.place + 1}.")
-            return checked_code(unescaped(cells[column.place].strip()))
-        text = record.strip()
-        if text.startswith('"'):
-            cells = _cells(text, ",", strict=True)
-        else:
-            separators = ",\t" if self._kind == "plain" else DELIMITERS
-            cells = next((cells for one in separators if len(cells := text.split(one)) > 1), [text])
+        if column.place is None:
+            return self._listed_code(record.strip())
+        cells = _cells(record, column.delimiter, strict=True)
+        if column.place >= len(cells):
+            raise ValueError(f"has {_columns(cells)}, and the codes are in column {column.place + 1}.")
+        if column.width is not None and any(cell.strip() for cell in cells[column.width :]):
+            raise ValueError(
+                f"has {_columns(cells)}, and the header has {column.width}; write quotes around a code with "
+                f"{column.delimiter!r} in it."
+            )
+        if is_total(cells, column.place):
+            raise ValueError("is a row of totals; remove it.")
+        return _code_in(cells[column.place].strip(), in_column=True, is_csv=True)
+
+    def _listed_code(self, text: str) -> str:
+        """Return the code of a line without columns. Raises ValueError."""
+        cells = _quoted(text) if text.startswith('"') else _split(text)
+        while len(cells) > 1 and not cells[-1].strip():
+            cells.pop()  # a separator at the end of the line
         if len(cells) > 1:
             raise ValueError(f"has several columns. {self._ask()}")
-        return checked_code(unescaped(cells[0].strip()) if self._kind == "csv" else cells[0])
+        code = cells[0].strip()
+        try:
+            if _FIXED_WIDTH in code:
+                raise ValueError("has columns of fixed width; separate them with commas, or keep only the codes.")
+            return _code_in(code, in_column=False, is_csv=self._kind == "csv")
+        except NotACodeError as error:
+            if problem_of(code, in_column=True) is not None:
+                raise
+            raise ValueError(f"{error} If it is a code, write {COLUMN!r} in the first line.") from None
 
     def _ask(self) -> str:
         return (
             f"Which column holds the codes? Call it {COLUMN!r} in the first line, or give its name or number: "
-            f"{self._option}NAME, {self._option}1."
+            f"{self._option}NAME, {self._option}1. Or write one code per line."
         )
 
 
-def unescaped(cell: str) -> str:
-    """Return a cell without what spreadsheets need: our apostrophe before a formula, or Excel's `="…"`."""
+class NotACodeError(ValueError):
+    """A text that can't be meant as a code. The message has no subject."""
+
+
+def _code_in(cell: str, *, in_column: bool, is_csv: bool) -> str:
+    """Return the code of a cell. Raises ValueError.
+
+    What spreadsheets need isn't part of it: our apostrophe before a formula, Excel's `="…"`.
+    """
+    if "\n" in cell:
+        raise ValueError("has a line break inside a cell, so it may be several codes; write one code per line.")
     text = _EXCEL_TEXT.fullmatch(cell)
-    return unescape_cell(cell) if text is None else text[1]
+    if text is not None:
+        return checked_code(text[1])
+    unescaped = unescape_cell(cell) if is_csv else cell
+    code = checked_code(unescaped)
+    # An apostrophe before a formula was written by us, so the cell is a code.
+    if unescaped == cell and (problem := problem_of(code, in_column=in_column)) is not None:
+        raise NotACodeError(problem)
+    return code
 
 
 def checked_code(text: str) -> str:
@@ -239,11 +286,27 @@ def checked_code(text: str) -> str:
 
 def _cells(record: str, delimiter: str, *, strict: bool = False) -> list[str]:
     try:
-        return next(csv.reader(record.split("\n"), delimiter=delimiter, strict=strict), [])
+        return next(csv.reader([f"{line}\n" for line in record.split("\n")], delimiter=delimiter, strict=strict), [])
     except csv.Error:
         if not strict:
             return [record]
         raise ValueError("has a quote in the wrong place; write a quote in a cell twice.") from None
+
+
+def _split(text: str) -> list[str]:
+    return next((cells for separator in SEPARATORS if len(cells := text.split(separator)) > 1), [text])
+
+
+def _quoted(text: str) -> list[str]:
+    """Return the cells of a line that begins with a quote. Raises ValueError."""
+    for delimiter in DELIMITERS[1:]:
+        with suppress(ValueError):
+            return _cells(text, delimiter, strict=True)
+    return _cells(text, DELIMITERS[0], strict=True)
+
+
+def _columns(cells: list[str]) -> str:
+    return "1 column" if len(cells) == 1 else f"{len(cells)} columns"
 
 
 def _names(cells: list[str]) -> str:

@@ -107,7 +107,7 @@ async def _grouped(
     if several:
         together = set(chain.from_iterable(several))
         if may_merge:
-            separate = await _separate(connection, together)
+            separate = await separate_customers(connection, together)
         else:
             separate = {frozenset((one, other)) for one in together for other in together if one != other}
         keys, several = _group(named, known, separate)
@@ -116,7 +116,7 @@ async def _grouped(
     return keys
 
 
-async def _separate(connection: Connection, keys: Iterable[CustomerKey]) -> set[Keys]:
+async def separate_customers(connection: Connection, keys: Iterable[CustomerKey]) -> set[Keys]:
     """Return the pairs of these customers that are never merged."""
     return {frozenset(record) for record in await connection.fetch(sql("separate_customers"), sorted(keys))}
 
@@ -153,17 +153,19 @@ def _group(
     return {identifier: chosen[root(identifier)] for identifier in list(parents)}, several
 
 
-async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
+async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> int:
     """Merge each group into its oldest customer, who gets the identifiers, coupons, locks, orders and meters.
 
     Ledger entries never change and keep their key; `customers.merged_into` maps it to the customer that remains.
+    Returns the number of customers that were merged into another.
     """
+    merged = 0
     async with pool.acquire() as connection:
         for group in sorted(groups, key=sorted):
             async with connection.transaction():
                 await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
                 keys = [record[0] for record in await connection.fetch(sql("customers_oldest_first"), sorted(group))]
-                if len(keys) < 2 or await _separate(connection, keys):
+                if len(keys) < 2 or await separate_customers(connection, keys):
                     continue  # another process merged them, or split them, while this one waited for the lock
                 for statement in (
                     "customers_merge",
@@ -178,3 +180,5 @@ async def merge(pool: Pool, groups: Iterable[frozenset[CustomerKey]]) -> None:
                     "customers_merge_period_meters_emptied",
                 ):
                     await connection.execute(sql(statement), keys[0], keys[1:])
+            merged += len(keys) - 1
+    return merged

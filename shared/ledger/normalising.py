@@ -6,6 +6,7 @@ Look-ups find the stored forms of what an event says. But `+44 161 496 0000` doe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import asyncpg
@@ -19,7 +20,7 @@ from shared.domain.model.customer import (
     IdentityRules,
     identifiers,
 )
-from shared.ledger.customers import merge
+from shared.ledger.customers import Keys, merge, separate_customers
 from shared.ledger.database import Connection, Pool
 from shared.ledger.retrying import persisting
 from shared.ledger.sql import sql
@@ -27,16 +28,26 @@ from shared.ledger.sql import sql
 ROWS_PER_PAGE: Final = 500
 """Phone numbers that are parsed without a pause: about 10 ms."""
 
+MAX_ROUNDS: Final = 20
+"""Rounds of merges for one page. A merge may show that two more customers are the same; a few rounds are usual."""
+
 
 @dataclass(slots=True)
 class Normalised:
-    """Counts: identifiers read, current forms added, pairs of customers merged, and identifiers that name no one."""
+    """Counts: identifiers read, current forms added, customers merged into another, pairs that a split keeps separate,
+    and identifiers that name no one. Those of a dry run are estimates if several forms join the same customers.
+    """
 
     read: int = 0
     added: int = 0
     merged: int = 0
+    separate: int = 0
     placeholders: int = 0
     invalid: int = 0
+
+
+Forms = dict[Identifier, list[Identifier]]
+"""Current forms, each with the stored identifiers that have it."""
 
 
 async def normalise(pool: Pool, rules: IdentityRules, *, dry_run: bool = False) -> Normalised:
@@ -47,14 +58,16 @@ async def normalise(pool: Pool, rules: IdentityRules, *, dry_run: bool = False) 
     found, after = Normalised(), ("", "")
     while True:
         rows = await pool.fetch(sql("identifiers_page"), *after, ROWS_PER_PAGE)
-        current: dict[Identifier, CustomerKey] = {}
-        for kind, value, key in rows:
+        forms: Forms = {}
+        for kind, value, _ in rows:
             form = _current(kind, value, rules, found)
             if form is not None and form != (kind, value):
-                current.setdefault(form, key)
+                forms.setdefault(form, []).append((kind, value))
         found.read += len(rows)
-        if current:
-            await _add(pool, current, found, dry_run=dry_run)
+        for number in range(MAX_ROUNDS if forms else 0):
+            merged = await _add(pool, forms, found, dry_run=dry_run, is_first=number == 0)
+            if not merged or dry_run:
+                break
         if len(rows) < ROWS_PER_PAGE:
             return found
         after = (rows[-1]["kind"], rows[-1]["value"])
@@ -75,22 +88,48 @@ def _current(kind: IdentifierKind, value: str, rules: IdentityRules, found: Norm
     return None
 
 
-async def _add(pool: Pool, current: dict[Identifier, CustomerKey], found: Normalised, *, dry_run: bool) -> None:
-    async def attempt(_: int) -> dict[Identifier, CustomerKey]:
-        async with pool.acquire() as connection, connection.transaction():
-            known = await _known(connection, list(current))
-            new = [name for name in current if name not in known]
-            if new and not dry_run:
-                keys = [current[name] for name in new]
-                await connection.execute(sql("customers_add"), [kind for kind, _ in new], [v for _, v in new], keys)
-            return known
+async def _add(pool: Pool, forms: Forms, found: Normalised, *, dry_run: bool, is_first: bool) -> int:
+    """Add the forms that are new, and merge the customers that share one. Return how many were merged into another."""
 
-    known = await persisting("Adding identifiers", attempt)
-    groups = {frozenset((key, current[name])) for name, key in known.items() if key != current[name]}
-    found.added += len(current.keys() - known.keys())
-    found.merged += len(groups)
+    async def attempt(_: int) -> tuple[int, set[Keys], set[Keys]]:
+        async with pool.acquire() as connection, connection.transaction():
+            known = await _known(connection, [*forms, *chain.from_iterable(forms.values())])
+            keys = {form: [known[one] for one in (form, *stored) if one in known] for form, stored in forms.items()}
+            new = [form for form, together in keys.items() if form not in known and together]
+            if new and not dry_run:
+                owners = [keys[form][0] for form in new]
+                await connection.execute(sql("customers_add"), [kind for kind, _ in new], [v for _, v in new], owners)
+            return len(new), *await _groups(connection, list(keys.values()))
+
+    added, groups, separate = await persisting("Adding identifiers", attempt)
+    found.added += added
+    found.separate += len(separate) if is_first else 0
+    merged = sum(len(group) - 1 for group in groups)
     if groups and not dry_run:
-        await persisting("A merge", lambda _: merge(pool, groups))
+        merged = await persisting("A merge", lambda _: merge(pool, groups))
+    found.merged += merged
+    return merged
+
+
+async def _groups(connection: Connection, together: Sequence[Sequence[CustomerKey]]) -> tuple[set[Keys], set[Keys]]:
+    """Return the groups of customers to merge, and the pairs that stay separate.
+
+    Customers of which some stay separate are merged in pairs, and the others in another round: then it is known who is
+    who.
+    """
+    several = [list(dict.fromkeys(keys)) for keys in together if len(set(keys)) > 1]
+    every = sorted(set(chain.from_iterable(several)))
+    kept = await separate_customers(connection, every) if every else set()
+    groups: set[Keys] = set()
+    separate: set[Keys] = set()
+    for first, *others in several:
+        pairs = {frozenset((first, other)) for other in others}
+        if any(pair <= {first, *others} for pair in kept):
+            groups |= pairs - kept
+            separate |= pairs & kept
+        else:
+            groups.add(frozenset((first, *others)))
+    return groups, separate
 
 
 async def _known(connection: Connection, names: Sequence[Identifier]) -> dict[Identifier, CustomerKey]:

@@ -4,8 +4,9 @@
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from schemas.common import present
 from schemas.limits import MAX_QUANTITY
@@ -127,6 +128,36 @@ def to_lines(lines: Sequence[OrderLine], currency: str) -> tuple[Line, ...]:
         )
     except MoneyError:
         return tuple([_exact_line(line, currency, number) for number, line in enumerate(lines)])
+
+
+def valid_lines(lines: Sequence[OrderLine], currency: str) -> tuple[OrderLine, ...]:
+    """Return the lines whose price and quantity are valid."""
+    valid: list[OrderLine] = []
+    for number, line in enumerate(lines):
+        with suppress(MoneyError):
+            _exact_line(line, currency, number)
+            valid.append(line)
+    return tuple(valid)
+
+
+SET_ASIDE: Final = "lines set aside"
+"""The line id of what lines that could not be read cost together."""
+
+
+def with_rest(order: Order) -> Order:
+    """Return an order of which some lines were set aside with one line for these: what is left of the order's amount.
+
+    So each line bears only its own share of a discount, and its return restores no more than that. It is negative if
+    the lines cost more than the order, as after a rebate. Without any line, or with a line of the same id, the amount
+    is all that is known. Raises MoneyError.
+    """
+    lines = order.lines
+    if not lines or any(line.line_id == SET_ASIDE for line in lines):
+        return order.with_goods((), order.amount_minor)
+    rest = order.amount_minor - sum([line.amount_minor for line in lines])
+    if not rest:
+        return order
+    return check_amounts(order.with_goods((*lines, Line(SET_ASIDE, "", 1, rest)), order.amount_minor))
 
 
 def _not_whole() -> NoReturn:

@@ -39,7 +39,8 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 @dataclass(frozen=True, slots=True)
 class CouponDetails:
     """The current state of a coupon. `uses_limit` None: no limit. `ends_at`: the earlier of its own end and its
-    campaign's; `own_ends_at`: its own. `holder`: the customer's identifiers, each as `<kind> <value>`.
+    campaign's; `own_ends_at`: its own. `holder`: the customer's identifiers, each as `<kind> <value>`. `code_freed`:
+    the code was freed, so it names this coupon only in histories.
     """
 
     coupon_id: str
@@ -57,6 +58,7 @@ class CouponDetails:
     campaign_name: str | None
     campaign_status: str | None
     holder: tuple[str, ...]
+    code_freed: bool
 
 
 @dataclass(frozen=True, slots=True)

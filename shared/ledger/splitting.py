@@ -119,7 +119,7 @@ async def rejoin(pool: Pool, one: Sequence[Identifier], other: Sequence[Identifi
             await connection.execute(sql("definitions_lock_exclusive"), DEFINITIONS_LOCK)
             keys = [(await _known(connection, names))[1] for names in (one, other)]
             if keys[0] == keys[1]:
-                raise SplitRefusedError("Both are one customer already.")
+                raise SplitRefusedError("Both are one customer already; nothing keeps them separate.")
             return str(await connection.execute(sql("separate_remove"), *keys)) != "DELETE 0"
 
     return await persisting("A change of customers", attempt)
@@ -160,7 +160,7 @@ async def _known(connection: Connection, names: Sequence[Identifier]) -> tuple[I
     written = names[0][1] if names else ""
     if await open_of(connection, names) is not None:
         raise SplitRefusedError(f"{written!r} is being erased; nothing is left to split.")
-    raise SplitRefusedError(f"No customer is known as {written!r}.")
+    raise SplitRefusedError(f"No customer is known as {written!r}; check it with `couponry customers show`.")
 
 
 async def _leaving(connection: Connection, wanted: Wanted, stays: Identifier, key: CustomerKey) -> list[Identifier]:
@@ -172,7 +172,9 @@ async def _leaving(connection: Connection, wanted: Wanted, stays: Identifier, ke
         if identifier == stays:
             raise SplitRefusedError(f"{stays[1]!r} can't be split from itself; name another identifier.")
         if owner != key:
-            raise SplitRefusedError(f"{identifier[1]!r} and {stays[1]!r} are different customers already.")
+            raise SplitRefusedError(
+                f"{identifier[1]!r} and {stays[1]!r} are different customers already; nothing to split."
+            )
         leaves[identifier] = None
     return list(leaves)
 

@@ -124,7 +124,7 @@ def test_existing_codes_are_read_from_lines_or_a_column_and_can_be_used_at_once(
         (b"OK-1\nA\x07B\n", "line 2: a code must have 1 to 255 characters and no control characters"),
         (b"x" * 256, "line 1: a code must have"),
         (b"OK-1\nA,B\n", "line 2: has several columns. Which column holds the codes?"),
-        (b"name,code\nx,A\n\ny\n", "line 4: has 1 columns, and the codes are in column 2"),
+        (b"name,code\nx,A\n\ny\n", "line 4: has 1 column, and the codes are in column 2"),
         (b"name,code\nx,\n", "line 2: a code must have 1 to 255"),
         (b"OK-1\n\xff\xfe\n", "line 2: is not valid UTF-8"),
         (b"code\n", "has no codes"),

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.model.order_commands import CancelOrder
+from shared.domain.model.commands import LockCoupons
+from shared.domain.model.order_commands import CancelOrder, PayOrder
 from shared.ledger import freeing, queries
 from shared.ledger.campaigns import change, save
 from shared.ledger.database import Pool
@@ -18,7 +19,7 @@ from shared.ledger.pools import import_codes
 from shared.ledger.shared_codes import CodeTakenError
 from tests.gateway import Served, served
 from tests.integration.cli_calls import call
-from tests.ledger import definition, issue, ledger, redeem
+from tests.ledger import PLACED_AT, definition, issue, ledger, redeem
 
 pytestmark = pytest.mark.postgres
 
@@ -184,6 +185,59 @@ async def test_codes_are_freed_over_http(database_url: str) -> None:
         assert [coupon["campaign_id"] for coupon in history["earlier_coupons"]] == ["bf-2025"]
 
 
+async def test_the_coupon_of_a_freed_code_is_shown_and_cannot_be_changed(database_url: str) -> None:
+    async with served(database_url, friday("bf-2025")) as here:
+        await changed(here, "bf-2025/archive", free_codes="true")
+        assert (await here.client.get("/v1/coupons/BLACKFRIDAY")).json()["campaign_id"] == "bf-2025"
+        requests = [
+            here.client.patch("/v1/coupons/BLACKFRIDAY", json={"status": "voided"}),
+            here.client.post("/v1/coupons/black friday/void"),
+        ]
+        for request in requests:
+            refused = await request
+            assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+            assert refused.json()["detail"] == (
+                "The codes of the archived campaign 'bf-2025' were freed, so coupon 'BLACKFRIDAY' can't be changed. "
+                "Activate the campaign again first."
+            )
+        unknown = await here.client.patch("/v1/coupons/WHITEFRIDAY", json={"status": "voided"})
+        assert unknown.json()["detail"] == "There is no coupon 'WHITEFRIDAY'."
+        wrong = await here.client.post("/v1/campaigns/bf-2025/archive", params={"free_codes": "perhaps"})
+        assert (wrong.status_code, wrong.json()["detail"]) == (422, "query.free_codes: must be true or false.")
+
+
+async def test_held_and_used_coupons_of_a_freed_code_end_in_their_own_campaign(database_url: str) -> None:
+    """The code is freed while it is held, used by the next campaign, and then the old uses are paid and restored."""
+    async with ledger(database_url, friday("bf-2025")) as pool:
+        engine = Engine(pool)
+        await engine.execute(
+            [
+                redeem("USED", ["BLACKFRIDAY"]),
+                redeem("HELD", ["BLACKFRIDAY"], hold=True, hold_seconds=900),
+                LockCoupons("/lock", "lock", ("BLACKFRIDAY",), 900),
+            ]
+        )
+        await archive(pool, "bf-2025")
+        await free_codes(pool, "bf-2025")
+        await save(pool, [friday("bf-2026")])
+        assert await campaign_of(pool, "NEW", "BLACKFRIDAY") == "bf-2026"
+        await engine.execute([PayOrder("/pay", "HELD", PLACED_AT), redeem("LOCKED", [], lock_reference="lock")])
+        used = "SELECT campaign_id, used_uses, held_uses FROM coupons ORDER BY campaign_id"
+        assert [tuple(row) for row in await pool.fetch(used)] == [("bf-2025", 3, 0), ("bf-2026", 1, 0)]
+        await engine.execute(
+            [CancelOrder(f"/cancel {one}", one, PLACED_AT) for one in ("USED", "HELD", "LOCKED", "NEW")]
+        )
+        assert [tuple(row) for row in await pool.fetch(used)] == [("bf-2025", 0, 0), ("bf-2026", 0, 0)]
+        assert await campaign_of(pool, "NEXT", "BLACKFRIDAY") == "bf-2026"
+        # Back to the first campaign, and the uses of the second one are still its own.
+        await archive(pool, "bf-2026")
+        await free_codes(pool, "bf-2026")
+        await set_status(pool, "bf-2025", "active")
+        assert await campaign_of(pool, "BACK", "BLACKFRIDAY") == "bf-2025"
+        await engine.execute([CancelOrder("/cancel next", "NEXT", PLACED_AT)])
+        assert [tuple(row) for row in await pool.fetch(used)] == [("bf-2025", 1, 0), ("bf-2026", 0, 0)]
+
+
 async def test_look_alikes_are_warned_of_over_http(database_url: str) -> None:
     async with served(database_url, friday("h1", "SAVE10")) as here:
         body = friday("h2", "S\u0410VE10").model_dump(mode="json")
@@ -212,6 +266,10 @@ def test_the_command_line_frees_codes_warns_and_refuses_equal_codes(database_url
     assert "written 'BLACKFRIDAY'" in refused.words or "written 'BLACKFRIDAY'" in " ".join(refused.err.split())
     freed = call(environment, "campaigns", "archive", "bf-2025", "--free-codes")
     assert freed.out.splitlines() == ["archived   bf-2025", "1 code freed."]
+    shown = call(environment, "coupons", "show", "BLACKFRIDAY").words
+    assert "code BLACKFRIDAY (freed: a later campaign can use it) campaign bf-2025" in shown
+    again = call(environment, "campaigns", "archive", "bf-2025", "--free-codes")
+    assert again.out.splitlines() == ["unchanged  bf-2025", "0 codes freed."]
     assert load(friday("bf-2026", "Black Friday")).exit_code == 0
     assert (
         "An earlier coupon had the code, of campaign bf-2025" in call(environment, "coupons", "show", "BLACKFRIDAY").out

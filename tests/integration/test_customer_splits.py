@@ -246,10 +246,10 @@ async def test_a_plan_changes_nothing_and_says_what_would_be_done(database_url: 
 @pytest.mark.parametrize(
     ("who", "separate", "problem"),
     [
-        ("unknown", BOBS, "No customer is known as 'unknown'."),
-        ("ann", ("unknown",), "No customer is known as 'unknown'."),
+        ("unknown", BOBS, "No customer is known as 'unknown'; check it with `couponry customers show`."),
+        ("ann", ("unknown",), "No customer is known as 'unknown'; check it with `couponry customers show`."),
         ("ann", ("ann",), "'ann' can't be split from itself; name another identifier."),
-        ("ann", ("carl",), "'carl' and 'ann' are different customers already."),
+        ("ann", ("carl",), "'carl' and 'ann' are different customers already; nothing to split."),
         ("ann", ("bob",) * (MAX_IDENTIFIERS + 1), f"Name 1 to {MAX_IDENTIFIERS} identifiers to split from 'ann'."),
         ("gone", ("bob",), "'gone' is being erased; nothing is left to split."),
     ],

@@ -151,6 +151,13 @@ async def test_an_invalid_line_is_reported_and_nothing_of_its_chunk_is_added(dat
         (b'{"kode": "A"}\n', "application/x-ndjson"),
         (b'"\\ud800"\n', "application/x-ndjson"),
         (b'"A\\u0000"\n', "application/x-ndjson"),
+        (b'{"code": "A-1\\nA-2"}\n', "application/x-ndjson"),
+        (b"A|1\n", "text/csv"),
+        (b"A|1\n", "text/plain"),
+        (b'code\n"A-1\nA-2"\n', "text/csv"),
+        (b"code,uses\nA,1\nTotal,1\n", "text/csv"),
+        (b"1.23E+10\n", "text/plain"),
+        (b"PK\x03\x04 an xlsx file of codes", "text/csv"),
         (b"x" * 70_000, "text/plain"),
     ],
 )

@@ -109,6 +109,29 @@ async def test_a_time_is_rfc_3339_with_its_zone(database_url: str, moment: str) 
             assert (answer.status_code, answer.json()["errors"][0]["place"]) == (422, "query.until")
 
 
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/v1/redemptions?limit=many", "query.limit: must be a whole number."),
+        ("/v1/redemptions?limit=1.5", "query.limit: must be a whole number."),
+        ("/v1/redemptions?limit=0", "query.limit: must be greater than or equal to 1."),
+        ("/v1/redemptions?since=9999-01-01T00:00:00Z", "query.since: must be from 1970 to the year 8999."),
+        ("/v1/redemptions?since=1969-01-01T00:00:00Z", "query.since: must be from 1970 to the year 8999."),
+        ("/v1/redemptions?code=%07", "query.code: must have no control characters"),
+        ("/v1/redemptions?shop_id=%0A", "query.shop_id: must have no control characters"),
+        ("/v1/redemptions?code=", "query.code: must not be empty."),
+        ("/v1/redemptions?outcome=", "query.outcome: must be 'redeemed', 'adjusted'"),
+        ("/v1/coupons/%20", "path.code: must not be blank."),
+        ("/v1/jobs/7", "path.job_id: must be a UUID."),
+    ],
+)
+async def test_an_invalid_parameter_is_reported_with_what_it_must_be(database_url: str, path: str, detail: str) -> None:
+    async with served(database_url) as here:
+        answer = await here.client.get(path)
+        assert answer.status_code == 422
+        assert answer.json()["detail"].startswith(detail)
+
+
 async def test_coupons_are_listed_by_customer_campaign_group_and_state(database_url: str) -> None:
     async with served(database_url, *CAMPAIGNS) as here:
         codes = await shop(here)

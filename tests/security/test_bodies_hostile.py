@@ -207,6 +207,11 @@ async def test_no_path_or_query_causes_a_5xx_or_affects_another_request(database
         assert sender.sent > 1_000
 
 
+def query_params(dependant: Any) -> list[Any]:
+    """Return the query parameters of a route, those of its dependencies included."""
+    return [*dependant.query_params, *[one for inner in dependant.dependencies for one in query_params(inner)]]
+
+
 async def _send_paths(sender: Sender, prefix: str, route: Any, template: Request, number: int) -> None:
     filled = template.filled(names(number))
     content = None if filled.body is None else json.dumps(filled.body).encode()
@@ -218,7 +223,7 @@ async def _send_paths(sender: Sender, prefix: str, route: Any, template: Request
                 path = path.replace(f"{{{name}}}", quote(value, safe="") if name == parameter else "x")
             await sender.send(method, path, content)
     path = filled.path.partition("?")[0]
-    for parameter in route.dependant.query_params:
+    for parameter in query_params(route.dependant):
         for value in QUERIES:
             await sender.send(method, f"{path}?{urlencode({parameter.alias: value})}", content)
     await sender.send(method, f"{path}?limit=%FF&cursor=%FF&x=%00", content)

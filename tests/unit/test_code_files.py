@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from shared.ledger.code_files import MAX_LINE_LENGTH, CodeFileError, CodeReader
 from shared.ledger.code_headers import is_header
 from shared.ledger.csv_escaping import escape_cell
+from shared.ledger.not_codes import problem_of
 
 CASES = Path(__file__).parents[1] / "cases" / "files"
 
@@ -55,6 +56,28 @@ GOOD: dict[str, tuple[bytes, Sequence[str]]] = {
     "a short code": (b"A", ["A"]),
     "codes that are words": (b"WELCOME\nSUMMER\n", ["WELCOME", "SUMMER"]),
     "a word and digits": (b"COUPON1\nCOUPON2\n", ["COUPON1", "COUPON2"]),
+    "pipes": (b"name|code|uses\nn|A-1|2\nn|A-2|3\n", ["A-1", "A-2"]),
+    "pipes, Excel's separator line": (b'"sep=|"\ncode|x\nA-1|2\n', ["A-1"]),
+    "tabs, Excel's separator line": (b"sep=\t\r\ncode\tx\r\nA-1\t2\r\n", ["A-1"]),
+    "a separator at the end": (b'A-1,\nA-2,,\n"A-3",\n', ["A-1", "A-2", "A-3"]),
+    "a semicolon at the end": (b'A-1;\n"A-2";\nA-3\n', ["A-1", "A-2", "A-3"]),
+    "a separator at the end of the header": (b"code;\nA-1;\nA-2;;\n", ["A-1", "A-2"]),
+    "the same header again": (b"code,x\nA-1,1\ncode,x\nA-2,2\n", ["A-1", "A-2"]),
+    "Excel's text with a separator": (b'code;x\n="0012";1\n', ["0012"]),
+    "a line break after a code in quotes": (b'code\n"A-1\n"\n', ["A-1"]),
+    "words of totals as codes": (b"code,uses\nTOTAL50,1\nSUMMER,2\nCOUNTDOWN,3\n", ["TOTAL50", "SUMMER", "COUNTDOWN"]),
+    "a code that is a total, without numbers": (b"TOTAL\nTotal\n", ["TOTAL", "Total"]),
+    "codes like numbers": (b"1E10\n12E5\n007\n1.5\n2E-17\n", ["1E10", "12E5", "007", "1.5", "2E-17"]),
+    "codes of several words": (
+        b"BLACK 10\nBUY ONE GET ONE\nGRATIS 24 H\n",
+        ["BLACK 10", "BUY ONE GET ONE", "GRATIS 24 H"],
+    ),
+    "codes like entries of a list": (b"-10%\n#1\n2.5\n*A*\n", ["-10%", "#1", "2.5", "*A*"]),
+    "anything in a column": (
+        b'code\nA-1 A-2\n1. A\n# x\n{"a"}\n---\nA|1\n',
+        ["A-1 A-2", "1. A", "# x", '{"a"}', "---", "A|1"],
+    ),
+    "our apostrophe before a formula": (b"code\n'=SUM(A1)\n", ["=SUM(A1)"]),
 }
 
 
@@ -99,7 +122,7 @@ def test_the_column_can_be_named_or_numbered(content: bytes, column: str, codes:
         (b"A-1\t10\n", 1, "has several columns"),
         (b"A-1\nA-2;x\n", 2, "has several columns"),
         (b"code,x\nA-1,1\n,1\n", 3, "a code must have 1 to 255 characters"),
-        (b"x,code\nA-1\n", 2, "has 1 columns, and the codes are in column 2"),
+        (b"x,code\nA-1\n", 2, "has 1 column, and the codes are in column 2"),
         (b"A-1\nA\x00B\n", 2, "has a NUL character"),
         ("A-1\nA-2".encode("utf-16-le"), 1, "has a NUL character"),
         (b"A-1\nB\xff\n", 2, "is not valid UTF-8; save the file as UTF-8."),
@@ -112,6 +135,58 @@ def test_the_column_can_be_named_or_numbered(content: bytes, column: str, codes:
         ("A-1\n\ufe0f\n".encode(), 2, "a code must have 1 to 255 characters"),
         (b'code\n"A-1\nA-2\n', 2, "has a quote that isn't closed"),
         (b'code\n"A"B"",x\n', 2, "has a quote in the wrong place"),
+        # separators
+        (b"A-1|10%\nA-2|20%\n", 1, "has several columns. Which column holds the codes?"),
+        (b"A-1\nA-2|x\n", 2, "has several columns"),
+        (b"A-1,A-2,A-3\n", 1, "Or write one code per line."),
+        (b",A-1\n", 1, "has several columns"),
+        (b"A-1,\nA-2,10\n", 2, "has several columns"),
+        (b'"A-1";"10"\n', 1, "has several columns"),
+        ("A-1\uff0c10\n".encode(), 1, "has several columns"),
+        (b"sep=^\nA-1^2\n", 1, "names a separator that isn't supported"),
+        (b"A-1 A-2 A-3\n", 1, "has several codes, or columns, separated by blanks; write one code per line."),
+        (b"A-1 10%\n", 1, "has several columns, separated by blanks"),
+        (b"SAVE 2026-01-01\n", 1, "has several columns, separated by blanks"),
+        (b"GIFT      20\n", 1, "has columns of fixed width"),
+        (b"code\nA-1,10\n", 2, "has 2 columns, and the header has 1; write quotes around a code with ','"),
+        (b"code|code\nA|B\n", 1, "has several columns 'code'."),
+        # line breaks
+        (b'code\n"A-1\nA-2"\n', 2, "has a line break inside a cell, so it may be several codes"),
+        (b'"A-1\r\nA-2"\n', 1, "has a line break inside a cell"),
+        ('code,x\nB,1\n"A-1\u2028A-2",1\n'.encode(), 3, "has a line break inside a cell"),
+        # rows that aren't codes
+        (b"code,uses\nA-1,1\nTotal,1\n", 3, "is a row of totals; remove it."),
+        (b"uses;code\nx;A-1\n1,5;Summe:\n", 3, "is a row of totals"),
+        (b"code,value\nA-1,x\nGrand total,$1,000.00\n", 3, "has 3 columns, and the header has 2"),
+        (b'code,value\nA-1,x\nGrand total,"$1,000.00"\n', 3, "is a row of totals"),
+        (b"A-1\nTotal: 2\n", 2, "is the total of a list"),
+        (b"A-1\n(2 rows)\n", 2, "is the total of a list"),
+        (b"A-1\n2 codes found\n", 2, "is the total of a list"),
+        (b"---------\nA-1\n", 1, "has no letter or digit; remove the line."),
+        (b"A-1\n# made in May\n", 2, "is a comment, not a code"),
+        (b"1. A-1\n2. A-2\n", 1, "begins like an entry of a list"),
+        ("\u2022 A-1\n".encode(), 1, "begins like an entry of a list"),
+        # what spreadsheets and programs write
+        (b"1.23E+10\n", 1, "is a number that a spreadsheet shortened; format the column as text"),
+        (b"code\n1,23E+10\n", 2, "has 2 columns, and the header has 1"),
+        (b"code;x\n1,23E+10;1\n", 2, "is a number that a spreadsheet shortened"),
+        (b"code\n4E+12\n", 2, "is a number that a spreadsheet shortened"),
+        (b"code\n12345.0\n", 2, "is a number with decimals"),
+        (b"code\n#NAME?\n", 2, "is an error of a spreadsheet"),
+        (b"code\n#N/A\n", 2, "is an error of a spreadsheet"),
+        (b"code\n########\n", 2, "is an error of a spreadsheet"),
+        (b"code\n=CONCAT(A1)\n", 2, "is a formula; save its result"),
+        (b"code,x\nNULL,1\n", 2, "says that there is no code (NULL)"),
+        (b"A-1\nnan\n", 2, "says that there is no code (nan)"),
+        (b"A-1\n\\N\n", 2, "says that there is no code"),
+        (b'["A-1"]\n', 1, "is JSON, not a code"),
+        (b'{"code": "A-1"}\n', 1, "is JSON, not a code"),
+        (b"<html><body>\n", 1, "is HTML or XML"),
+        # files of other kinds
+        (b"PK\x03\x04\x14\x00\x06\x00 an xlsx file", 1, "is the beginning of an Excel or zip file, not text"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1 an xls file", 1, "is the beginning of an Excel file (.xls)"),
+        (b"\x1f\x8b\x08 a gzip file of codes", 1, "is the beginning of a compressed file (gzip)"),
+        (b"{\\rtf1\\ansi A-1}\n", 1, "is the beginning of an RTF file"),
         (b'code,x\nA-1,"' + b"y\n" * 70_000, 2, "is longer than 65,536 characters."),
     ],
 )
@@ -132,11 +207,20 @@ def test_an_unknown_column_is_reported_with_the_known_ones() -> None:
         read(",".join(f"x{number}" for number in range(100)).encode(), column="key")
 
 
-def test_separators_may_be_part_of_plain_codes() -> None:
-    assert read(b"A;1\nA|2\n", "plain") == ["A;1", "A|2"]
-    assert read(b"'=1+1\n", "plain") == ["'=1+1"]
-    with pytest.raises(CodeFileError, match="several columns"):
-        read(b"A,1\n", "plain")
+@pytest.mark.parametrize("line", ["A,1", "A;1", "A|1", "A\t1", "1.23E+10", "A-1 A-2", "(2 rows)"])
+def test_a_list_of_codes_is_checked_like_csv(line: str) -> None:
+    with pytest.raises(CodeFileError):
+        read(f"{line}\n".encode(), "plain")
+
+
+def test_a_list_of_codes_has_no_apostrophes_but_excels_text() -> None:
+    assert read(b'\'=1+1\n="0012"\n', "plain") == ["'=1+1", "0012"]
+
+
+def test_a_header_makes_anything_a_code() -> None:
+    assert read(b"code\nA;1\nA|2\nA-1 A-2\n", "plain") == ["A;1", "A|2", "A-1 A-2"]
+    with pytest.raises(CodeFileError, match=r"If it is a code, write 'code' in the first line\.$"):
+        read(b"A-1 A-2\n", "plain")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +255,7 @@ def test_a_header_is_recognised(cell: str, header: bool) -> None:
 @given(
     st.lists(
         st.text(st.characters(min_codepoint=33, max_codepoint=0x24F, exclude_categories=["Cc", "Cf", "Zs"]), min_size=1)
-        .filter(lambda code: len(code) < 50 and not code.startswith("=\"")),
+        .filter(lambda code: len(code) < 50 and not code.startswith("=\"") and not problem_of(code, in_column=True)),
         min_size=1,
     ),
     st.sampled_from(["\n", "\r", "\r\n"]),

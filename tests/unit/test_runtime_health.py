@@ -1,13 +1,17 @@
-"""Readiness: every check runs with a timeout, and a failing check is reported."""
+"""Readiness: every check runs with a timeout, and a failing check is reported. Metrics are valid."""
 
 import asyncio
 
 import pytest
+from httpx import ASGITransport, AsyncClient
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.parser import text_string_to_metric_families
 
 from shared.messaging.consumer_report import ConsumerReport
 from shared.runtime import health as module
+from shared.runtime import telemetry
 from shared.runtime.backoff import Backoff
-from shared.runtime.health import Health
+from shared.runtime.health import Health, health_app
 
 
 async def ready() -> str | None:
@@ -86,3 +90,37 @@ def test_waits_double_up_to_the_longest_and_differ() -> None:
         waits = {backoff.seconds(attempt) for _ in range(50)}
         assert all(step / 2 <= wait <= step for wait in waits)
         assert len(waits) > 1
+
+
+METRICS = [one for one in vars(telemetry).values() if isinstance(one, Counter | Gauge | Histogram)]
+ODD_LABEL = 'we"ird\\\n\u00e9\u2028\x00 }'
+
+
+async def test_metrics_are_valid_whatever_a_label_says() -> None:
+    for metric in METRICS:
+        if metric._labelnames:
+            metric.labels(*[ODD_LABEL] * len(metric._labelnames))
+    async with AsyncClient(transport=ASGITransport(health_app(started())), base_url="http://health") as client:
+        response = await client.get("/metrics")
+    for metric in METRICS:
+        if metric._labelnames:
+            metric.remove(*[ODD_LABEL] * len(metric._labelnames))
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain; version=")
+    families = {family.name: family for family in text_string_to_metric_families(response.text)}
+    for metric in METRICS:
+        [described] = metric.describe()
+        family = families[described.name]
+        assert family.type == described.type
+        assert family.documentation.endswith(".")
+        labels = dict.fromkeys(metric._labelnames, ODD_LABEL)
+        assert any(labels.items() <= sample.labels.items() for sample in family.samples), described.name
+
+
+def test_the_name_of_a_metric_ends_in_its_unit() -> None:
+    units = ("seconds", "records", "bytes")
+    for metric in METRICS:
+        [described] = metric.describe()
+        name = described.name + ("_total" if isinstance(metric, Counter) else "")
+        plain = ("_open", "_leader", "_running", "_waiting")
+        assert name.endswith(("_total", *units)) or (isinstance(metric, Gauge) and name.endswith(plain)), name

@@ -19,6 +19,7 @@ from services.gateway.native.parameters import Code
 from services.gateway.native.responses import RefusedAnswer, amount, json_response
 from services.gateway.problems import Problem
 from shared.domain.model.commands import MAX_CREATED, Cause, ChangeCoupon, CreateCoupons, IssueCoupons, VoidCoupon
+from shared.domain.model.reasons import Reason
 from shared.ledger import queries
 
 router = new_router("coupons")
@@ -287,11 +288,24 @@ async def change(
 async def _changed(gateway: Gateway, code: str, command: VoidCoupon | ChangeCoupon) -> Response:
     verdict = await gateway.execute(command)
     if verdict.outcome == "refused":
+        if any(one.reason is Reason.NOT_FOUND for one in verdict.refused):
+            await _check_freed(gateway, code)
         raise refusal(verdict)
     found = await _history(gateway, code)
     if found.coupon is None:
         raise _unknown(code)
     return json_response(_details(found.coupon))
+
+
+async def _check_freed(gateway: Gateway, code: str) -> None:
+    """Raise a Problem that says so if the code was freed: its coupon is shown, but can't be changed any more."""
+    coupon = (await _history(gateway, code)).coupon
+    if coupon is not None and coupon.code_freed:
+        detail = (
+            f"The codes of the archived campaign {coupon.campaign_id!r} were freed, so coupon {coupon.code!r} can't be "
+            "changed. Activate the campaign again first."
+        )
+        raise Problem(404, "not_found", detail)
 
 
 async def _history(gateway: Gateway, code: str) -> queries.CouponHistory:

@@ -206,6 +206,8 @@ def _code(text: str, progress: Progress) -> str:
     code = document.get("code") if isinstance(document, dict) else document
     if not isinstance(code, str):
         raise progress.problem('has no code; write {"code": "A-1"}, or "A-1".')
+    if len(code.splitlines()) > 1:
+        raise progress.problem("has a line break inside its code; write one code per line.")
     try:
         code.encode()
         return checked_code(code)

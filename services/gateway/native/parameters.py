@@ -1,10 +1,11 @@
 """Types of path and query parameters, with the same limits as in bodies and events."""
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import Path, Query
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from schemas.common import IDENTIFIER_PATTERN, MOMENT_PATTERN, SHOP_PATTERN, TYPED_CODE_PATTERN
 from schemas.limits import EARLIEST, LATEST, MAX_ID_LENGTH
@@ -44,9 +45,19 @@ def _rfc3339(value: object) -> object:
     return value
 
 
+_YEARS: Final = f"from {EARLIEST.year} to the year {LATEST.year}"
+
+
+def _within_limits(moment: datetime | None) -> datetime | None:
+    if moment is not None and not EARLIEST <= moment <= LATEST:
+        raise ValueError(f"must be {_YEARS}")
+    return moment
+
+
 When = Annotated[
     AwareDatetime | None,
     BeforeValidator(_rfc3339),
-    Query(ge=EARLIEST, le=LATEST, description="RFC 3339 with its time zone; from 1970 to the year 8999"),
+    AfterValidator(_within_limits),
+    Query(description=f"RFC 3339 with its time zone; {_YEARS}"),
 ]
 """A time in a query. The pattern is checked because pydantic also accepts a number as seconds since 1970."""

@@ -1,11 +1,11 @@
 """Routes of the checkout: validate, explain, lock, burn, release and redeem coupons; cancel and return orders."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request, Response
 
-from services.gateway.gateway import CHANNEL, command_id_of, refusal
+from services.gateway.gateway import CHANNEL, Gateway, command_id_of, refusal
 from services.gateway.guard import CanRedeem, CanValidate, CurrentGateway
 from services.gateway.native import new_router
 from services.gateway.native.bodies import (
@@ -30,8 +30,8 @@ from services.gateway.native.parameters import Name, ShopFilter
 from services.gateway.native.responses import ValidationAnswer, VerdictAnswer, json_response, verdict_document
 from services.gateway.problems import Problem
 from services.gateway.threads import run_in_thread
-from shared.domain.model.commands import LockCoupons, ReleaseLock
-from shared.domain.model.ids import lock_reference, order_key
+from shared.domain.model.commands import Command, LockCoupons, ReleaseLock
+from shared.domain.model.ids import OrderKey, lock_reference, order_key
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
 from shared.domain.model.order_commands import CancelOrder, FailPayment, RedeemCoupons, ReturnOrder
@@ -45,6 +45,56 @@ EXAMPLE: Final[dict[str, Any]] = {
     "customer": {"customer_id": "customer_123"},
     "order": {"order_id": "ORD456", "currency": "USD", "amount": "125.00"},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request of a caller who may redeem."""
+
+    request: Request
+    gateway: Gateway
+
+    @property
+    def command_id(self) -> str:
+        return command_id_of(self.request)
+
+    async def answer(self, command: Command, status: int = 200) -> Response:
+        """Execute the command and render its verdict. Raises a Problem for a refusal."""
+        verdict = await self.gateway.execute(command)
+        if verdict.outcome == "refused":
+            raise refusal(verdict)
+        return await run_in_thread(_line_count(verdict), lambda: json_response(verdict_document(verdict), status))
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedOrder:
+    """The order in the path, and the shop in the query. Raises a Problem if the body has another shop."""
+
+    order_id: str
+    queried: str | None
+
+    def shop(self, stated: str | None) -> str | None:
+        """Return the shop that the query or the body names."""
+        if self.queried and stated and self.queried != stated:
+            raise Problem(
+                422, "invalid_request", "shop_id: differs in the query and the body; give only one of the two."
+            )
+        return self.queried or stated
+
+    def key(self, stated: str | None) -> OrderKey:
+        return order_key(self.shop(stated), self.order_id)
+
+
+async def _call(request: Request, gateway: CurrentGateway, _: CanRedeem) -> _Call:
+    return _Call(request, gateway)
+
+
+async def _named_order(order_id: Name, shop_id: ShopFilter = None) -> _NamedOrder:
+    return _NamedOrder(order_id, shop_id)
+
+
+Redeeming = Annotated[_Call, Depends(_call)]
+OrderInPath = Annotated[_NamedOrder, Depends(_named_order)]
 
 
 @router.post(
@@ -95,38 +145,36 @@ async def explain(
     responses=responses_of(VerdictAnswer, 201),
 )
 async def lock(
-    request: Request,
-    gateway: CurrentGateway,
-    _: CanRedeem,
+    call: Redeeming,
     body: Annotated[LockBody, Depends(body_of(LockBody))],
 ) -> Response:
     """Lock all codes or none, until `expires_at`. A lock with the same `lock_reference` is replaced."""
-    command_id = command_id_of(request)
+    command_id = call.command_id
     command = LockCoupons(
         command_id,
         body.lock_reference or lock_reference(command_id),
         body.codes,
-        lock_seconds=body.lock_seconds or gateway.settings.lock_seconds,
+        lock_seconds=body.lock_seconds or call.gateway.settings.lock_seconds,
         customer=body.command_customer,
         order=_order(body, body.shop_id),
         order_id=body.order_key,
         channel=CHANNEL,
         validation_code=body.validation_code,
     )
-    gateway.weigh(command)
-    return await _render(await gateway.execute(command), 201)
+    call.gateway.weigh(command)
+    return await call.answer(command, 201)
 
 
 @router.post("/locks/{lock_reference}/release", summary="Release a lock", responses=responses_of(VerdictAnswer))
-async def release(request: Request, gateway: CurrentGateway, _: CanRedeem, lock_reference: Name) -> Response:
+async def release(call: Redeeming, lock_reference: Name) -> Response:
     """Make the locked uses available to others at once. Releasing a lock again changes nothing."""
-    return await _render(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
+    return await call.answer(ReleaseLock(call.command_id, lock_reference, CHANNEL))
 
 
 @router.delete("/locks/{lock_reference}", summary="Release a lock", responses=responses_of(VerdictAnswer))
-async def release_too(request: Request, gateway: CurrentGateway, _: CanRedeem, lock_reference: Name) -> Response:
+async def release_too(call: Redeeming, lock_reference: Name) -> Response:
     """Release the lock, as `POST /v1/locks/{lock_reference}/release` does."""
-    return await _render(await gateway.execute(ReleaseLock(command_id_of(request), lock_reference, CHANNEL)))
+    return await call.answer(ReleaseLock(call.command_id, lock_reference, CHANNEL))
 
 
 @router.post(
@@ -136,20 +184,18 @@ async def release_too(request: Request, gateway: CurrentGateway, _: CanRedeem, l
     responses=responses_of(VerdictAnswer),
 )
 async def burn(
-    request: Request,
-    gateway: CurrentGateway,
-    _: CanRedeem,
+    call: Redeeming,
     lock_reference: Name,
     body: Annotated[BurnBody, Depends(body_of(BurnBody))],
 ) -> Response:
     """Redeem on an order. With `order`, the rules are checked again; without it, the discount is the lock's."""
     shop_id = shop_of(body.shop_id, body.order)
-    order = Order(order_key(shop_id, body.order_id), gateway.settings.currency, 0)
+    order = Order(order_key(shop_id, body.order_id), call.gateway.settings.currency, 0)
     if body.order is not None:
         asked = AskedBody(order=body.order.model_copy(update={"order_id": body.order_id}))
         order = _order(asked, shop_id) or order
     command = RedeemCoupons(
-        command_id_of(request),
+        call.command_id,
         order,
         customer=None if body.customer is None else body.customer.to_domain(),
         lock_reference=lock_reference,
@@ -159,7 +205,7 @@ async def burn(
         validation_code=body.validation_code,
         priced=body.order is not None,
     )
-    return await _render(await gateway.execute(command))
+    return await call.answer(command)
 
 
 @router.post(
@@ -169,15 +215,13 @@ async def burn(
     responses=responses_of(VerdictAnswer),
 )
 async def redeem(
-    request: Request,
-    gateway: CurrentGateway,
-    _: CanRedeem,
+    call: Redeeming,
     body: Annotated[RedeemBody, Depends(body_of(RedeemBody))],
 ) -> Response:
     """Validate and redeem, all codes or none by default. Repeating the same order changes nothing."""
-    command = _command(request, body, body.codes, atomic=body.atomic, reference=body.lock_reference)
-    gateway.weigh(command)
-    return await _render(await gateway.execute(command))
+    command = _command(call.request, body, body.codes, atomic=body.atomic, reference=body.lock_reference)
+    call.gateway.weigh(command)
+    return await call.answer(command)
 
 
 @router.put(
@@ -187,12 +231,9 @@ async def redeem(
     responses=responses_of(VerdictAnswer),
 )
 async def change(
-    request: Request,
-    gateway: CurrentGateway,
-    _: CanRedeem,
-    order_id: Name,
+    call: Redeeming,
+    order: OrderInPath,
     body: Annotated[ChangeBody, Depends(body_of(ChangeBody))],
-    shop_id: ShopFilter = None,
 ) -> Response:
     """State the whole order as it is now. Coupons that it names keep their use, with the discount on the new order.
 
@@ -201,17 +242,16 @@ async def change(
     """
     if body.order is None:
         raise Problem(422, "invalid_request", "order: is required.")
-    if body.order.order_id not in (None, order_id):
+    if body.order.order_id not in (None, order.order_id):
         raise Problem(422, "invalid_request", "order.order_id: is not the order in the path; leave it out.")
-    shop_id = _shop(shop_id, body.order.shop_id)
-    key = order_key(shop_id, order_id)
-    order = replace(_order(body, shop_id) or Order(key, body.order.currency, 0), order_id=key, placed_at=None)
+    shop_id, key = order.shop(body.order.shop_id), order.key(body.order.shop_id)
+    changed = replace(_order(body, shop_id) or Order(key, body.order.currency, 0), order_id=key, placed_at=None)
     command = RedeemCoupons(
-        command_id_of(request), order, body.codes, body.command_customer, body.lock_reference, body.atomic,
+        call.command_id, changed, body.codes, body.command_customer, body.lock_reference, body.atomic,
         at=body.changed_at, channel=CHANNEL, validation_code=body.validation_code, complete=True, changed=True,
     )  # fmt: skip
-    gateway.weigh(command)
-    return await _render(await gateway.execute(command))
+    call.gateway.weigh(command)
+    return await call.answer(command)
 
 
 @router.post(
@@ -221,16 +261,13 @@ async def change(
     responses=responses_of(VerdictAnswer),
 )
 async def payment_failed(
-    request: Request,
-    gateway: CurrentGateway,
-    _: CanRedeem,
-    order_id: Name,
+    call: Redeeming,
+    order: OrderInPath,
     body: Annotated[PaymentFailedBody, Depends(body_of(PaymentFailedBody, optional=True))],
-    shop_id: ShopFilter = None,
 ) -> Response:
     """Release the coupons that the order holds until its payment. If it is paid after all, they are judged again."""
-    key = order_key(_shop(shop_id, body.shop_id), order_id)
-    return await _render(await gateway.execute(FailPayment(command_id_of(request), key, body.failed_at, CHANNEL)))
+    key = order.key(body.shop_id)
+    return await call.answer(FailPayment(call.command_id, key, body.failed_at, CHANNEL))
 
 
 @router.post(
@@ -240,17 +277,14 @@ async def payment_failed(
     responses=responses_of(VerdictAnswer),
 )
 async def cancel(
-    request: Request,
-    gateway: CurrentGateway,
-    _: CanRedeem,
-    order_id: Name,
+    call: Redeeming,
+    order: OrderInPath,
     body: Annotated[CancelBody, Depends(body_of(CancelBody, optional=True))],
-    shop_id: ShopFilter = None,
 ) -> Response:
     """Restore the coupons whose campaigns restore on `order.cancelled`, and release what the order holds."""
-    key = order_key(_shop(shop_id, body.shop_id), order_id)
-    command = CancelOrder(command_id_of(request), key, body.cancelled_at, CHANNEL)
-    return await _render(await gateway.execute(command))
+    key = order.key(body.shop_id)
+    command = CancelOrder(call.command_id, key, body.cancelled_at, CHANNEL)
+    return await call.answer(command)
 
 
 @router.post(
@@ -260,12 +294,9 @@ async def cancel(
     responses=responses_of(VerdictAnswer),
 )
 async def return_order(
-    request: Request,
-    gateway: CurrentGateway,
-    _: CanRedeem,
-    order_id: Name,
+    call: Redeeming,
+    order: OrderInPath,
     body: Annotated[ReturnBody, Depends(body_of(ReturnBody, optional=True))],
-    shop_id: ShopFilter = None,
 ) -> Response:
     """Return the share of the discount for the returned part. Uses are restored once the whole order is returned."""
     try:
@@ -273,8 +304,8 @@ async def return_order(
     except MoneyError as error:
         raise order_problem(error, "") from None
     command = ReturnOrder(
-        command_id_of(request),
-        order_key(_shop(shop_id, body.shop_id), order_id),
+        call.command_id,
+        order.key(body.shop_id),
         whole=not body.lines and body.amount is None and body.refunded_amount is None,
         at=body.returned_at,
         channel=CHANNEL,
@@ -283,7 +314,7 @@ async def return_order(
         return_id=body.return_id,
         refunded_amount=None if body.lines or body.amount is not None else body.refunded_amount,
     )
-    return await _render(await gateway.execute(command))
+    return await call.answer(command)
 
 
 def _command(
@@ -312,20 +343,6 @@ def _order(body: AskedBody, shop_id: str | None = None) -> Order | None:
         return None if order is None else order.to_domain()
     except MoneyError as error:
         raise order_problem(error) from None
-
-
-def _shop(queried: str | None, stated: str | None) -> str | None:
-    """Return the shop that the query or the body names. Raises a Problem if they differ."""
-    if queried and stated and queried != stated:
-        raise Problem(422, "invalid_request", "shop_id: differs in the query and the body; give only one of the two.")
-    return queried or stated
-
-
-async def _render(verdict: Verdict, status: int = 200) -> Response:
-    """Render the verdict. Raises a Problem for a refusal."""
-    if verdict.outcome == "refused":
-        raise refusal(verdict)
-    return await run_in_thread(_line_count(verdict), lambda: json_response(verdict_document(verdict), status))
 
 
 def _line_count(verdict: Verdict) -> int:
