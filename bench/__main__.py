@@ -1,7 +1,7 @@
 """Measure Couponry's speed relative to a plain consumer and to a floor, in turns on one machine (`python -m bench`).
 
-It also measures a single decision relative to pydantic, large requests, and the gateway with and without its
-micro-batcher. Writes bench/latest.json; bench/README.md explains the results.
+It also measures a single decision relative to pydantic, large requests, the gateway with and without its micro-batcher,
+and sign-ups relative to orders. Writes bench/latest.json; bench/README.md explains the results.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import orjson
 
 from bench.decide import format_decisions, measure_decisions
 from bench.http import measure_http
+from bench.signups import measure_signups
 from bench.work import format_work, measure_work
 from bench.workload import READY_ORDERS, Load, Span, plain_tables, seed
 from cli.supervisor import Supervisor
@@ -41,8 +42,8 @@ REDEEMERS = {"redeem": 2, "redeem_single": 1}
 
 MAX_SECONDS = 120.0
 
-WITHOUT_BROKER = ("decide", "http", "work")
-"""Measurements that need no broker."""
+OTHERS = ("decide", "http", "signups", "work")
+"""Measurements without the contenders."""
 
 
 @asynccontextmanager
@@ -155,9 +156,7 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=int, default=3, help="turns of each contender; medians are reported (default: 3)"
     )
-    parser.add_argument(
-        "--only", nargs="+", choices=[*sorted(ORDERS), *WITHOUT_BROKER], default=[*ORDERS, *WITHOUT_BROKER]
-    )
+    parser.add_argument("--only", nargs="+", choices=[*sorted(ORDERS), *OTHERS], default=[*ORDERS, *OTHERS])
     parser.add_argument(
         "--scale", type=float, default=1.0, help="fraction of the usual number of orders, for a quick run"
     )
@@ -172,9 +171,12 @@ def main() -> None:
     over_http = asyncio.run(measure_http(arguments.rounds, arguments.scale)) if "http" in arguments.only else {}
     if over_http:
         sys.stdout.write(orjson.dumps(over_http).decode() + "\n")
-    if contenders := [name for name in arguments.only if name not in WITHOUT_BROKER]:
+    signups = asyncio.run(measure_signups(arguments.rounds, arguments.scale)) if "signups" in arguments.only else {}
+    if signups:
+        sys.stdout.write(orjson.dumps(signups).decode() + "\n")
+    if contenders := [name for name in arguments.only if name not in OTHERS]:
         result = asyncio.run(measure(arguments.rounds, contenders, arguments.scale))
-        result |= {"decide": decisions, "work": work, "http": over_http}
+        result |= {"decide": decisions, "work": work, "http": over_http, "signups": signups}
         arguments.output.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         sys.stdout.write(orjson.dumps(result.get("redeem", result["median_orders_per_second"])).decode() + "\n")
 

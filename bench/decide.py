@@ -18,9 +18,9 @@ from schemas.campaigns import CampaignDefinition
 from schemas.orders import OrderPlaced
 from schemas.parsing import parse
 from shared.domain.decide import decide
-from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.state import Meter, State
 from shared.ledger.definitions import to_domain
 from shared.ledger.order_conversion import to_order

@@ -12,10 +12,10 @@ import orjson
 from bench.decide import PLACED_AT
 from schemas.campaigns import CampaignDefinition
 from shared.domain.decide import decide
-from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import State
 from shared.domain.offers.work import MAX_WORK, work_of

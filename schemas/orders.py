@@ -91,7 +91,7 @@ class OrderPlaced(OrderContent):
 
 
 class OrderChanged(OrderContent):
-    """An order is different now: the whole order, as it is from `changed_at` on."""
+    """An order is different now: the whole order, as it is from `changed_at` on, with goods that were returned."""
 
     changed_at: Moment
     reason: Text | None = None

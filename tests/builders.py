@@ -23,22 +23,11 @@ from shared.domain.model.campaign import (
     Stacking,
     Window,
 )
-from shared.domain.model.commands import (
-    CancelOrder,
-    Cause,
-    Command,
-    ExpireLock,
-    IssueCoupons,
-    LockCoupons,
-    PayOrder,
-    RedeemCoupons,
-    ReleaseLock,
-    ReturnOrder,
-    VoidCoupon,
-)
+from shared.domain.model.commands import Cause, Command, ExpireLock, IssueCoupons, LockCoupons, ReleaseLock, VoidCoupon
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import Customer, identifiers
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import CancelOrder, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import Meter, State, Supply
 from shared.domain.model.verdicts import Verdict

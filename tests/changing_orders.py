@@ -7,9 +7,10 @@ from typing import Any
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import parse
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import CancelOrder, Command, FailPayment, PayOrder, RedeemCoupons
+from shared.domain.model.commands import Command
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons
 from shared.domain.model.state import order_hold
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.events import events_of
@@ -45,10 +46,15 @@ class Shop:
         """Send the whole order as it is at `minute`. The discounts of the order never exceed its amount."""
         at = NOW + minute * MINUTE
         changed = changed and self.as_event == "order.changed"
-        fields = {"hold": self.hold, "hold_seconds": 2 * 86_400 if self.hold else 0, "takeover": self.hold} | fields
+        fields = {
+            "complete": True,
+            "hold": self.hold,
+            "hold_seconds": 2 * 86_400 if self.hold else 0,
+            "takeover": self.hold,
+        } | fields
         command = RedeemCoupons(
             self.world.command_id(), replace(goods, placed_at=None if changed else at), codes, by, at=at,
-            complete=True, changed=changed, **fields,
+            changed=changed, **fields,
         )  # fmt: skip
         verdict = self.run(command)
         assert sum(self.discounts(goods.order_id).values()) <= goods.amount_minor or verdict.outcome == "refused"

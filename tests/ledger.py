@@ -10,9 +10,10 @@ import psycopg
 from psycopg import sql
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.model.commands import Cause, IssueCoupons, RedeemCoupons
+from shared.domain.model.commands import Cause, IssueCoupons
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.audit import audit
 from shared.ledger.campaigns import save

@@ -9,16 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from shared.domain.model.commands import (
-    CancelOrder,
-    Command,
-    FailPayment,
-    PayOrder,
-    RedeemCoupons,
-    ReturnOrder,
-)
+from shared.domain.model.commands import Command
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.orders.life_cycle import TABLE, Effect, OrderEvent, Phase, Row
 from tests.ledger import PLACED_AT
 
@@ -56,6 +50,7 @@ _AGAIN: Final[dict[Phase, tuple[str, ...]]] = {
 _EVENTS: Final[dict[OrderEvent, str]] = {
     OrderEvent.PLACED: "place",
     OrderEvent.PLACED_SAME: "event",
+    OrderEvent.PLACED_LATER: "later event",
     OrderEvent.PLACED_OTHER: "event with other goods",
     OrderEvent.PLACED_OLDER: "older event",
     OrderEvent.PLACED_FOR_ANOTHER: "event for another",
@@ -77,6 +72,7 @@ _EVENTS: Final[dict[OrderEvent, str]] = {
 _HOLDING: Final = {
     "place": "hold",
     "event": "event that holds",
+    "later event": "later event that holds",
     "event with other goods": "event that holds with other goods",
     "change": "change and hold",
 }
@@ -84,13 +80,15 @@ _PLACINGS: Final[dict[str, tuple[int, int | None]]] = {
     "place": (10, None), "hold": (10, 3_600), "hold for no time": (10, 0), "place again": (50, None),
     "hold again": (50, 3_600), "hold again for no time": (50, 0), "use": (10, None), "use again": (50, None),
     "event": (10, None), "event that holds": (10, 3_600), "older event": (5, None), "event for another": (12, None),
+    "later event": (26, None), "later event that holds": (26, 3_600),
     "event with other goods": (12, None), "event that holds with other goods": (12, 3_600), "change": (15, None),
     "change and hold": (15, 3_600),
 }  # fmt: skip
 """(minute, seconds that it holds its coupons)"""
 
-_OTHERS: Final[dict[str, tuple[type[PayOrder | FailPayment | CancelOrder | ReturnOrder], int]]] = {
-    "pay": (PayOrder, 20), "pay late": (PayOrder, 60), "fail": (FailPayment, 18), "fail late": (FailPayment, 55),
+_OTHERS: Final[dict[str, tuple[type[PayOrder | FailPayment | CancelOrder | ReturnOrder], int | None]]] = {
+    "pay": (PayOrder, 20), "pay late": (PayOrder, 60), "pay now": (PayOrder, None),
+    "fail": (FailPayment, 18), "fail late": (FailPayment, 55),
     "cancel": (CancelOrder, 30), "cancel late": (CancelOrder, 65), "return": (ReturnOrder, 35),
     "return late": (ReturnOrder, 70),
 }  # fmt: skip
@@ -129,7 +127,7 @@ def command_of(step: str, command_id: str, order_id: str, code: str) -> Command:
         minute = _PARTS.get(step, 28)
         return ReturnOrder(command_id, order_id, False, PLACED_AT + timedelta(minutes=minute), lines=units)
     kind, minute = _OTHERS[step]
-    return kind(command_id, order_id, at=PLACED_AT + timedelta(minutes=minute))
+    return kind(command_id, order_id, at=None if minute is None else PLACED_AT + timedelta(minutes=minute))
 
 
 def _placing(step: str, command_id: str, order_id: str, code: str) -> RedeemCoupons:
@@ -154,6 +152,8 @@ def _case(row: Row) -> Case:
         setup = _AGAIN[phase]
     elif row.event == OrderEvent.PAID and phase in _CLOSED:
         event = "pay late"
+    elif row.event == OrderEvent.PAID and phase == Phase.LAPSED:
+        event = "pay now"
     elif phase in _UNPAID:
         event = _HOLDING.get(event, event)
     if row.event == OrderEvent.PART_LAST:

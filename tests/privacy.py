@@ -5,17 +5,10 @@ from typing import Any
 
 import orjson
 
-from shared.domain.model.commands import (
-    CancelOrder,
-    Cause,
-    IssueCoupons,
-    LockCoupons,
-    PayOrder,
-    RecordCustomer,
-    ReturnOrder,
-)
+from shared.domain.model.commands import Cause, IssueCoupons, LockCoupons, RecordCustomer
 from shared.domain.model.customer import Customer, identifiers
 from shared.domain.model.ids import referral_occasion
+from shared.domain.model.order_commands import CancelOrder, PayOrder, ReturnOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import erasing
 from shared.ledger.database import Pool, open_pool

@@ -34,8 +34,9 @@ from cli.executing import (
 from cli.files import open_input
 from cli.output import count, moment, say, show_json
 from schemas.limits import MAX_TEXT_LENGTH
-from shared.domain.model.commands import ChangeCoupon, LockCoupons, RedeemCoupons, ReleaseLock, VoidCoupon
+from shared.domain.model.commands import ChangeCoupon, LockCoupons, ReleaseLock, VoidCoupon
 from shared.domain.model.ids import lock_reference, order_key
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import queries
 from shared.ledger.validation import validate as judge

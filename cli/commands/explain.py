@@ -13,8 +13,9 @@ from cli.files import open_input
 from cli.order_files import read_order
 from cli.output import money, say, show_json, show_table
 from shared.domain.explain import Explanation, Finding
-from shared.domain.model.commands import LockCoupons, RedeemCoupons
+from shared.domain.model.commands import LockCoupons
 from shared.domain.model.ids import lock_reference
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.ledger import validation
 from shared.ledger.order_conversion import to_customer
 

@@ -16,10 +16,11 @@ from schemas.campaigns import CampaignDefinition
 from shared.domain.coupons import code_patterns as codes
 from shared.domain.coupons.issue import referred_key
 from shared.domain.decide import decide, evolve
-from shared.domain.model.commands import Command, CreateCoupons, ExpireLock, IssueCoupons, RedeemCoupons
+from shared.domain.model.commands import Command, CreateCoupons, ExpireLock, IssueCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import Customer, Identifier, identifiers
 from shared.domain.model.ids import derived_id
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.state import State, Supply
 from shared.ledger.definitions import to_domain
 from shared.ledger.events import events_of

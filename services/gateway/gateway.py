@@ -21,9 +21,10 @@ from services.gateway.idempotency import IdempotencyStore
 from services.gateway.problems import Problem
 from services.gateway.settings import BODY_BYTES_AT_ONCE, GatewaySettings
 from shared.domain.explain import Explanation
-from shared.domain.model.commands import Command, LockCoupons, RedeemCoupons
+from shared.domain.model.commands import Command, LockCoupons
 from shared.domain.model.customer import Identifier, possible_identifiers
 from shared.domain.model.ids import readable
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
 from shared.ledger import validation

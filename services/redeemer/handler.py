@@ -17,9 +17,13 @@ from schemas.orders import (
 )
 from schemas.salvage import OrderInPart, unread_of, without
 from services.redeemer.settings import RedeemerSettings
-from shared.domain.model.commands import (
+from shared.domain.model.commands import Command
+from shared.domain.model.customer import IdentityRules, identifiers
+from shared.domain.model.ids import OrderKey, order_key
+from shared.domain.model.money import MoneyError
+from shared.domain.model.order import Order
+from shared.domain.model.order_commands import (
     CancelOrder,
-    Command,
     FailPayment,
     PayOrder,
     RedeemCoupons,
@@ -27,10 +31,6 @@ from shared.domain.model.commands import (
     UnreadField,
     new_redeem_coupons,
 )
-from shared.domain.model.customer import IdentityRules, identifiers
-from shared.domain.model.ids import OrderKey, order_key
-from shared.domain.model.money import MoneyError
-from shared.domain.model.order import Order
 from shared.domain.model.state import order_hold
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import CampaignCache

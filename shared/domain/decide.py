@@ -19,22 +19,24 @@ from shared.domain.coupons.locks import expire, lock, release
 from shared.domain.coupons.revoke import revoke, void_restored
 from shared.domain.evolve import evolve
 from shared.domain.model.commands import (
-    CancelOrder,
     ChangeCoupon,
     Command,
     CreateCoupons,
     ExpireLock,
-    FailPayment,
     IssueCoupons,
     LockCoupons,
-    OrderCommand,
-    PayOrder,
     RecordCustomer,
-    RedeemCoupons,
     ReleaseLock,
-    ReturnOrder,
     RevokeReward,
     VoidCoupon,
+)
+from shared.domain.model.order_commands import (
+    CancelOrder,
+    FailPayment,
+    OrderCommand,
+    PayOrder,
+    RedeemCoupons,
+    ReturnOrder,
 )
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict

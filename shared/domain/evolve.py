@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.domain.coupons.change import status_after_undoing
+from shared.domain.coupons.entries import active_redemption
 from shared.domain.coupons.issue import coupon_end
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.coupon import Coupon, Hold, code_key
@@ -11,7 +12,6 @@ from shared.domain.model.customer import CustomerKey
 from shared.domain.model.state import LockState, Meter, OrderState, State, order_hold
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
 from shared.domain.offers.exhausted import period_keys
-from shared.domain.orders.returns import active_redemption
 
 _OF_ORDERS = frozenset({"burned", "adjusted", "returned", "restored"})
 _WITHOUT_USES = frozenset({"voided", "unvoided", "extended"})

@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from shared.domain.coupons.locks import redeemed_already, reference_problem, request_for_lock
 from shared.domain.decide import decide, not_later
-from shared.domain.model.commands import LockCoupons, RedeemCoupons
+from shared.domain.model.commands import LockCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.ids import order_text
 from shared.domain.model.money import format_for_message
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import State
 from shared.domain.model.value import value
@@ -27,7 +28,8 @@ from shared.domain.offers.stack import no_effect, not_combinable
 from shared.domain.offers.work import too_much
 from shared.domain.orders.life_cycle import Effect
 from shared.domain.orders.mismatch import is_mismatch, mismatch
-from shared.domain.orders.placing import continued_campaign, has_coupon, placing_of
+from shared.domain.orders.named import continued_campaign, has_coupon
+from shared.domain.orders.placing import placing_of
 from shared.domain.tenancy import state_for_caller
 
 _WITH_TIME = frozenset(("window.starts_at", "window.ends_at"))

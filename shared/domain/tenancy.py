@@ -10,17 +10,9 @@ uses of another group, nor add coupons to it; a lock reference with uses of anot
 from collections.abc import Iterable
 from dataclasses import replace
 
-from shared.domain.model.commands import (
-    CancelOrder,
-    Command,
-    CreateCoupons,
-    FailPayment,
-    IssueCoupons,
-    LockCoupons,
-    RedeemCoupons,
-    ReturnOrder,
-)
+from shared.domain.model.commands import Command, CreateCoupons, IssueCoupons, LockCoupons
 from shared.domain.model.ids import order_text
+from shared.domain.model.order_commands import CancelOrder, FailPayment, RedeemCoupons, ReturnOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import ActiveRedemption, LockedUse, State
 from shared.domain.model.verdicts import RefusedCoupon, Verdict

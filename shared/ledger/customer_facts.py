@@ -6,18 +6,9 @@ from datetime import datetime
 import orjson
 
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import (
-    CancelOrder,
-    ChangeCoupon,
-    Command,
-    IssueCoupons,
-    LockCoupons,
-    RedeemCoupons,
-    ReturnOrder,
-    RevokeReward,
-    VoidCoupon,
-)
+from shared.domain.model.commands import ChangeCoupon, Command, IssueCoupons, LockCoupons, RevokeReward, VoidCoupon
 from shared.domain.model.customer import Customer, CustomerKey, IdentifierKind
+from shared.domain.model.order_commands import CancelOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.database import Connection

@@ -4,11 +4,12 @@ from collections.abc import Iterable
 
 from schemas.limits import MAX_TEXT_LENGTH
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import CancelOrder, Command, FailPayment, RedeemCoupons, ReturnOrder
+from shared.domain.model.commands import Command
 from shared.domain.model.customer import Customer
 from shared.domain.model.ids import split_order_key
 from shared.domain.model.money import format_minor
 from shared.domain.model.order import SHIPPING
+from shared.domain.model.order_commands import CancelOrder, FailPayment, RedeemCoupons, ReturnOrder
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import AcceptedCoupon, Benefit, KeptCoupon, LedgerEntry, LineShare, RefusedCoupon
 from shared.domain.offers.kinds import KINDS

@@ -8,25 +8,21 @@ from schemas.catalogue import CATALOGUE
 from schemas.limits import MAX_ID_LENGTH
 from shared.domain.coupons.locks import OWN_REFERENCES
 from shared.domain.model.commands import (
-    CancelOrder,
     ChangeCoupon,
     Command,
     CreateCoupons,
     ExpireLock,
-    FailPayment,
     IssueCoupons,
     LockCoupons,
-    PayOrder,
     RecordCustomer,
-    RedeemCoupons,
     ReleaseLock,
-    ReturnOrder,
     RevokeReward,
     VoidCoupon,
 )
 from shared.domain.model.customer import Customer
 from shared.domain.model.ids import SHOP_SEPARATOR, derived_id, readable, split_order_key
 from shared.domain.model.money import format_minor
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import AcceptedCoupon, KeptCoupon, LedgerEntry, RefusedCoupon, Verdict
 from shared.domain.offers.exhausted import ExhaustedCampaign, ExhaustedCoupon, exhausted

@@ -8,18 +8,9 @@ from typing import Any, Final
 
 import orjson
 
-from shared.domain.model.commands import (
-    CancelOrder,
-    Command,
-    CreateCoupons,
-    FailPayment,
-    IssueCoupons,
-    LockCoupons,
-    PayOrder,
-    RedeemCoupons,
-    ReturnOrder,
-)
+from shared.domain.model.commands import Command, CreateCoupons, IssueCoupons, LockCoupons
 from shared.domain.model.coupon import code_key
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import AcceptedCoupon, Benefit, KeptCoupon, RefusedCoupon, Verdict
 from shared.ledger.database import Connection

@@ -14,18 +14,10 @@ import orjson
 
 from shared.domain.coupons.issue import referred_key
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import (
-    CancelOrder,
-    Command,
-    CreateCoupons,
-    ExpireLock,
-    IssueCoupons,
-    LockCoupons,
-    RedeemCoupons,
-    ReturnOrder,
-)
+from shared.domain.model.commands import Command, CreateCoupons, ExpireLock, IssueCoupons, LockCoupons
 from shared.domain.model.coupon import Hold, code_key
 from shared.domain.model.customer import DEFAULT_RULES, Customer, IdentityRules
+from shared.domain.model.order_commands import CancelOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, MeterKey, PeriodKey, State, order_hold
 from shared.domain.model.verdicts import LineShare
 from shared.ledger import customers

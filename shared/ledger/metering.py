@@ -9,15 +9,10 @@ from datetime import datetime
 from typing import Final
 
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import (
-    Command,
-    CreateCoupons,
-    IssueCoupons,
-    LockCoupons,
-    RedeemCoupons,
-)
+from shared.domain.model.commands import Command, CreateCoupons, IssueCoupons, LockCoupons
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import CustomerKey
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.state import Meter, MeterKey, State, order_hold
 from shared.ledger.database import Connection
 from shared.ledger.sql import sql

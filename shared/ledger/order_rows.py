@@ -9,17 +9,17 @@ import asyncpg
 import orjson
 
 from shared.constructor import constructor
-from shared.domain.model.commands import (
+from shared.domain.model.commands import Command
+from shared.domain.model.customer import Customer, CustomerKey
+from shared.domain.model.order import Line, Order, exact_line
+from shared.domain.model.order_commands import (
     CancelOrder,
-    Command,
     FailPayment,
     OrderCommand,
     PayOrder,
     RedeemCoupons,
     ReturnOrder,
 )
-from shared.domain.model.customer import Customer, CustomerKey
-from shared.domain.model.order import Line, Order, exact_line
 from shared.domain.model.quantity import Quantity, read_number
 from shared.domain.model.state import OrderState, OrderStatus, PartReturn
 

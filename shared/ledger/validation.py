@@ -7,8 +7,9 @@ from typing import Final, TypeVar
 from shared.domain.decide import decide, evolve
 from shared.domain.explain import Explanation
 from shared.domain.explain import explain as explain_code
-from shared.domain.model.commands import Command, ExpireLock, LockCoupons, RedeemCoupons
+from shared.domain.model.commands import Command, ExpireLock, LockCoupons
 from shared.domain.model.customer import DEFAULT_RULES, IdentityRules
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.state import State
 from shared.domain.model.verdicts import Verdict
 from shared.domain.offers.work import work_of

@@ -17,7 +17,7 @@ from tests.faults.seeds import seed
 from tests.integration.service_process import running
 from tests.ledger import definition, issue
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.faults, pytest.mark.postgres]
 
 KILLS = 6
 CLIENTS = 12

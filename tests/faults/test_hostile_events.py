@@ -10,7 +10,17 @@ from schemas.topics import REWARDS
 from shared.ledger.engine import Engine
 from shared.messaging.topics_admin import create_topics
 from tests.faults.fleet import Fleet
-from tests.faults.shop import Sent, cancelled, event, paid, placed, send, until_group_read, until_published
+from tests.faults.shop import (
+    Sent,
+    cancelled,
+    event,
+    noon,
+    paid,
+    placed,
+    send,
+    until_group_read,
+    until_published,
+)
 from tests.integration.kafka_tools import write_all
 from tests.integration.service_process import kafka_settings
 from tests.ledger import definition, issue, ledger
@@ -70,6 +80,7 @@ def hostile_orders(code: str) -> list[Sent]:
         cancelled(LONG),
         ("nul", cancelled(NUL)[1]),
         paid(LONG),
+        *hostile_changes(code),
         event("order.cancelled", "no time at all"),
         event("order.cancelled", "cancelled at the end", cancelled_at="9999-12-31T23:59:59Z"),
         event("order.exploded", "unknown type"),
@@ -77,6 +88,37 @@ def hostile_orders(code: str) -> list[Sent]:
         ("deep data", event("order.placed", "deep")[1].replace(b'"data": {', b'"data": ' + b'{"a":' * 5_000)),
         ("empty", b""),
         ("bytes", bytes(range(256))),
+    ]
+
+
+def hostile_changes(code: str) -> list[Sent]:
+    """Return events about orders that are changed, declined or returned in part, of one shop or several."""
+
+    def changed(order_id: str, **fields: Any) -> Sent:
+        content = {"changed_at": noon(2), "currency": "USD", "amount": "50.00", "coupon_codes": [code]}
+        return event("order.changed", order_id, **(content | fields))
+
+    def returned(order_id: str, **fields: Any) -> Sent:
+        return event("order.returned", order_id, **({"returned_at": noon(3)} | fields))
+
+    return [
+        changed("changed to nothing", amount=None, lines=None),
+        changed("changed to nul", coupon_codes=[NUL]),
+        changed("changed before time", changed_at="0001-01-01T00:00:00+14:00"),
+        changed("changed to many", coupon_codes=[f"C{number}" for number in range(5_000)]),
+        changed("shop with a separator", shop_id="a\x1fb"),
+        changed("long shop", shop_id=LONG),
+        changed("surrogate shop", shop_id=SURROGATE),
+        changed(LONG, shop_id=LONG),
+        event("order.payment_failed", "declined after time", failed_at="9999-12-31T23:59:59-14:00"),
+        event("order.payment_failed", "declined", failed_at=noon(2), shop_id=NUL, reason=LONG),
+        returned("nul return", return_id=NUL, amount="1.00"),
+        returned("long return", return_id=LONG, amount="1.00"),
+        returned("huge refund", refunded_amount="9" * 40),
+        returned("refund in words", refunded_amount="NaN"),
+        returned("negative refund", refunded_amount="-1.00"),
+        returned("huge part", lines=[{"line_id": "1", "quantity": 10**30}]),
+        returned("many parts", lines=[{"line_id": str(number), "quantity": 1} for number in range(10_001)]),
     ]
 
 
@@ -120,6 +162,23 @@ def reward(number: int, customer: dict[str, Any], **fields: Any) -> bytes:
     ).encode()
 
 
+def revocation(number: int, **fields: Any) -> bytes:
+    attributes = {"specversion": "1.0", "id": f"revocation {number}", "source": "/loyalty", "type": "reward.revoked"}
+    data = {"reward_id": f"unknown {number}", "revoked_at": "2026-03-02T12:00:00Z"} | fields
+    return json.dumps({**attributes, "data": data}).encode()
+
+
+HOSTILE_REVOCATIONS: list[dict[str, Any]] = [
+    {"reward_id": LONG},
+    {"reward_id": NUL},
+    {"reward_id": SURROGATE},
+    {"reason": NUL},
+    {"reason": LONG * 10},
+    {"revoked_at": "9999-12-31T23:59:59-14:00"},
+    {"revoked_at": "0001-01-01T00:00:00+14:00"},
+]
+
+
 async def test_no_reward_ends_an_issuer_and_valid_rewards_are_issued(
     environment: dict[str, str], database_url: str, tmp_path: Path
 ) -> None:
@@ -146,13 +205,14 @@ async def test_no_reward_ends_an_issuer_and_valid_rewards_are_issued(
         for service in ("issuer", "relay"):
             await fleet.add(service)
         await fleet.ready()
-        good = [reward(number, {"customer_id": f"good {number}"}) for number in range(len(hostile))]
         bad = [reward(1_000 + number, who, **fields) for number, (who, fields) in enumerate(hostile)]
+        bad += [revocation(number, **fields) for number, fields in enumerate(HOSTILE_REVOCATIONS)]
+        good = [reward(number, {"customer_id": f"good {number}"}) for number in range(len(bad))]
         topic = settings.topic(REWARDS.name)
         await write_all(
             settings, [(topic, b"k", value, None) for pair in zip(good, bad, strict=True) for value in pair]
         )
-        await until_group_read(settings, "issuer", 2 * len(hostile), REWARDS.name)
+        await until_group_read(settings, "issuer", 2 * len(bad), REWARDS.name)
         await until_published(pool)
         issued = await pool.fetch("SELECT subject FROM outbox WHERE type = 'coupon.issued' AND subject LIKE 'good%'")
         assert len(issued) == len(good)

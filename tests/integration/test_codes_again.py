@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.model.commands import CancelOrder
+from shared.domain.model.order_commands import CancelOrder
 from shared.ledger import freeing, queries
 from shared.ledger.campaigns import change, save
 from shared.ledger.database import Pool

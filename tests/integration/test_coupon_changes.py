@@ -13,7 +13,6 @@ from services.issuer.handler import IssueHandler
 from services.issuer.sources.coupon_api import ApiLimits, open_client
 from services.issuer.sources.external import ExternalCodes
 from shared.domain.model.commands import (
-    CancelOrder,
     Cause,
     ChangeCoupon,
     Command,
@@ -23,6 +22,7 @@ from shared.domain.model.commands import (
     VoidCoupon,
 )
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import queries
 from shared.ledger.database import Pool

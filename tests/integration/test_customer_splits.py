@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.model.commands import CancelOrder, LockCoupons, PayOrder, ReleaseLock, ReturnOrder
+from shared.domain.model.commands import LockCoupons, ReleaseLock
 from shared.domain.model.customer import Customer, Identifier, possible_identifiers
+from shared.domain.model.order_commands import CancelOrder, PayOrder, ReturnOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import erasing, exporting
 from shared.ledger.audit import audit

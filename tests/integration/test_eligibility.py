@@ -9,16 +9,9 @@ from typing import Any
 import pytest
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.model.commands import (
-    CancelOrder,
-    Cause,
-    Command,
-    IssueCoupons,
-    LockCoupons,
-    PayOrder,
-    RecordCustomer,
-)
+from shared.domain.model.commands import Cause, Command, IssueCoupons, LockCoupons, RecordCustomer
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder, PayOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.database import Pool

@@ -7,8 +7,9 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from shared.domain.model.commands import CancelOrder, Command, LockCoupons, ReleaseLock, VoidCoupon
+from shared.domain.model.commands import Command, LockCoupons, ReleaseLock, VoidCoupon
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import save

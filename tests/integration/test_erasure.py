@@ -10,14 +10,9 @@ import pytest
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import parse
 from services.notifier.handler import NotificationHandler
-from shared.domain.model.commands import (
-    CancelOrder,
-    PayOrder,
-    RecordCustomer,
-    ReleaseLock,
-    VoidCoupon,
-)
+from shared.domain.model.commands import RecordCustomer, ReleaseLock, VoidCoupon
 from shared.domain.model.customer import Customer, identifiers
+from shared.domain.model.order_commands import CancelOrder, PayOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import erasing, erasing_steps, exporting
 from shared.ledger.audit import audit

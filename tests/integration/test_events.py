@@ -4,17 +4,10 @@ from schemas.catalogue import BY_TYPE
 from schemas.issued import CouponIssueRefused
 from schemas.parsing import parse
 from schemas.redemptions import CouponRedeemed
-from shared.domain.model.commands import (
-    CancelOrder,
-    Cause,
-    IssueCoupons,
-    LockCoupons,
-    PayOrder,
-    ReleaseLock,
-    VoidCoupon,
-)
+from shared.domain.model.commands import Cause, IssueCoupons, LockCoupons, ReleaseLock, VoidCoupon
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import CancelOrder, PayOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.engine import Engine
 from tests.ledger import PLACED_AT, definition, issue, ledger, redeem

@@ -25,6 +25,9 @@ from tests.ledger import definition, ledger
 PRIVATE = {"sources_allow_private": True}
 """The coupon API in these tests is on loopback."""
 
+PATIENT = {"external_try_seconds": 30, "external_total_seconds": 60}
+"""The API in these tests runs in the test's own event loop, which a busy machine may delay for seconds."""
+
 pytestmark = [pytest.mark.postgres, pytest.mark.broker]
 
 
@@ -110,17 +113,20 @@ async def test_an_issuer_killed_during_a_request_repeats_it_with_the_same_key(
         source = {"kind": "external", "url": api.url, "headers": {"Authorization": "Bearer t"}}
         rule = {"event": "reward.earned", "match": {"rule_id": "7"}}
         await save(pool, [definition("ext", code={}, source=source, issues_on=[rule])])
-        async with running("issuer", environment, **PRIVATE, session_timeout_ms=6000, external_try_seconds=30) as first:
+        settings = {**PRIVATE, **PATIENT, "session_timeout_ms": 6000}
+        async with running("issuer", environment, **settings) as first:
             await first.ready()
             await send(kafka_client, "rewards", reward("r1", "rw-1", rule_id="7"))
             await asyncio.wait_for(asked.wait(), 60)
             await first.kill()
-        async with running("issuer", environment, **PRIVATE, session_timeout_ms=6000) as second:
+        async with running("issuer", environment, **settings) as second:
             await all_read(kafka_client, "rewards", 1)
             assert await second.stop() == 0
         keys = [request.headers["idempotency-key"] for request in api.requests]
 
-    assert len(keys) == 2
-    assert keys[0] == keys[1]
+    # A busy machine may lead to one more: a try that takes too long is repeated, and so is a batch after a rebalance.
+    assert len(keys) >= 2
+    assert len(set(keys)) == 1
+    assert await pool.fetchval("SELECT count(*) FROM external_requests") == 1
     assert await published(pool) == [("coupon.issued", "ext")]
     assert await pool.fetchval("SELECT code FROM coupons") == "EXT-1"

@@ -9,9 +9,9 @@ from schemas.catalogue import BY_TYPE
 from schemas.issued import CouponIssued
 from schemas.parsing import parse
 from schemas.redemptions import CouponRedeemed, CouponRedemptionRestored, FreeProduct
-from shared.domain.model.commands import CancelOrder, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import CancelOrder, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine

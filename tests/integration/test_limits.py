@@ -13,8 +13,9 @@ import pytest
 from schemas.campaigns import CampaignDefinition
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import parse
-from shared.domain.model.commands import CancelOrder, Cause, Command, IssueCoupons, LockCoupons, PayOrder
+from shared.domain.model.commands import Cause, Command, IssueCoupons, LockCoupons
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder, PayOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import period_metering, persist

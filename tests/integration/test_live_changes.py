@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.model.commands import CancelOrder, Cause, IssueCoupons, LockCoupons, PayOrder
+from shared.domain.model.commands import Cause, IssueCoupons, LockCoupons
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder, PayOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import save
 from shared.ledger.database import Pool

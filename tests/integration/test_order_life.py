@@ -2,7 +2,8 @@
 
 import asyncio
 
-from shared.domain.model.commands import CancelOrder, Command
+from shared.domain.model.commands import Command
+from shared.domain.model.order_commands import CancelOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine

@@ -10,8 +10,9 @@ import orjson
 import pytest
 
 from schemas.redemptions import CouponRedeemed, CouponRedemptionRestored
-from shared.domain.model.commands import CancelOrder, Command, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.commands import Command
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.audit import audit

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from services.redeemer.janitor import Janitor
-from shared.domain.model.commands import CancelOrder, Command, ExpireLock, LockCoupons
+from shared.domain.model.commands import Command, ExpireLock, LockCoupons
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger import engine as engine_module
 from shared.ledger import persist, validation

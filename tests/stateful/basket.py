@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import ReturnOrder
 
 Parts = dict[str, int]
 """line id → its part of a discount; lines without a part are left out"""

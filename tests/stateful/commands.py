@@ -6,20 +6,16 @@ from datetime import datetime, timedelta
 from random import Random
 
 from shared.domain.model.commands import (
-    CancelOrder,
     Cause,
     Command,
-    FailPayment,
     IssueCoupons,
     LockCoupons,
-    PayOrder,
     RecordCustomer,
-    RedeemCoupons,
     ReleaseLock,
-    ReturnOrder,
     VoidCoupon,
 )
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from tests.ledger import PLACED_AT
 from tests.stateful import world
 from tests.stateful.model import Model

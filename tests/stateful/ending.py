@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from shared.domain.model.commands import CancelOrder, FailPayment, PayOrder, ReturnOrder
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, ReturnOrder
 from tests.stateful.answers import NOTHING, Answer
 from tests.stateful.basket import Basket, Part, Returned
 from tests.stateful.changing import Changing

@@ -5,7 +5,8 @@ Delete a line with its fault. After the last one, delete this file and `EngineMa
 
 from datetime import datetime
 
-from shared.domain.model.commands import Command, PayOrder, RedeemCoupons
+from shared.domain.model.commands import Command
+from shared.domain.model.order_commands import PayOrder, RedeemCoupons
 from tests.stateful.basket import Returned
 from tests.stateful.facts import Order
 from tests.stateful.model import Model

@@ -9,20 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shared.domain.model.commands import (
-    CancelOrder,
-    Command,
-    FailPayment,
-    IssueCoupons,
-    LockCoupons,
-    PayOrder,
-    RecordCustomer,
-    RedeemCoupons,
-    ReleaseLock,
-    ReturnOrder,
-    VoidCoupon,
-)
+from shared.domain.model.commands import Command, IssueCoupons, LockCoupons, RecordCustomer, ReleaseLock, VoidCoupon
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from tests.stateful.answers import NOTHING, Answer
 from tests.stateful.basket import Basket, Content
 from tests.stateful.choosing import Candidate, Request, first_of, is_early, is_reached

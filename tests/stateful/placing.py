@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.order_commands import RedeemCoupons
 from tests.stateful.answers import NOTHING, Answer
 from tests.stateful.basket import Basket, Content, Part, Parts, Returned
 from tests.stateful.choosing import Candidate, Choosing, Request, Taken, first_of

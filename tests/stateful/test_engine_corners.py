@@ -3,8 +3,9 @@
 import asyncio
 from dataclasses import replace
 
-from shared.domain.model.commands import CancelOrder, Cause, IssueCoupons, LockCoupons, PayOrder, VoidCoupon
+from shared.domain.model.commands import Cause, IssueCoupons, LockCoupons, VoidCoupon
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder, PayOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.database import open_pool

@@ -12,8 +12,9 @@ from random import Random
 import pytest
 from hypothesis import note
 
-from shared.domain.model.commands import Command, IssueCoupons, PayOrder, RedeemCoupons, VoidCoupon
+from shared.domain.model.commands import Command, IssueCoupons, VoidCoupon
 from shared.domain.model.coupon import code_key
+from shared.domain.model.order_commands import PayOrder, RedeemCoupons
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import save
 from shared.ledger.engine import Rejected

@@ -10,20 +10,9 @@ import orjson
 import pytest
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.model.commands import (
-    CancelOrder,
-    Cause,
-    Command,
-    FailPayment,
-    IssueCoupons,
-    LockCoupons,
-    PayOrder,
-    RedeemCoupons,
-    ReleaseLock,
-    ReturnOrder,
-    VoidCoupon,
-)
+from shared.domain.model.commands import Cause, Command, IssueCoupons, LockCoupons, ReleaseLock, VoidCoupon
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.audit import audit
 from shared.ledger.campaigns import save

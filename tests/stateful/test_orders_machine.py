@@ -10,9 +10,10 @@ from random import Random
 from typing import Any
 
 from schemas.campaigns import CampaignDefinition
-from shared.domain.model.commands import CancelOrder, Command, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.commands import Command
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.campaigns import save
 from tests.ledger import PLACED_AT, definition

@@ -8,24 +8,20 @@ from hypothesis import strategies as st
 
 from shared.domain.model.campaign import Campaign, Cap, DiscountOffer, Window
 from shared.domain.model.commands import (
-    CancelOrder,
     Cause,
     ChangeCoupon,
     Command,
     ExpireLock,
-    FailPayment,
     IssueCoupons,
     LockCoupons,
-    PayOrder,
     RecordCustomer,
-    RedeemCoupons,
     ReleaseLock,
-    ReturnOrder,
     RevokeReward,
     VoidCoupon,
 )
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from tests.builders import (
     FREE_SHIPPING,
     JOHN,

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from shared.domain.offers.basket import Basket
 from shared.domain.offers.combine import EXHAUSTIVE_UP_TO, conflicting_offer, has_effect, order_of_application
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.limits import RunningTotals, add_to_totals, limit_refusal
+from shared.domain.offers.limits import limit_refusal
 from shared.domain.offers.price import AppliedOffer, apply_price, max_discount_of, price
 from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
+from shared.domain.offers.totals import RunningTotals, add_to_totals
 
 
 @dataclass(slots=True)

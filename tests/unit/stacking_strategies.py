@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.domain.model.campaign import Campaign, DiscountOffer
 from shared.domain.model.order import Line, Order
-from shared.domain.offers.basket import spread
+from shared.domain.offers.spread import spread
 from tests.builders import (
     FREE_SHIPPING,
     NOW,

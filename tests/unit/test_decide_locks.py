@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.model.commands import LockCoupons, RedeemCoupons
+from shared.domain.model.commands import LockCoupons
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from tests.builders import (
     DAY,

@@ -16,17 +16,11 @@ from hypothesis import strategies as st
 from shared.domain.decide import decide, evolve
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.clock import period_of
-from shared.domain.model.commands import (
-    CancelOrder,
-    Command,
-    ExpireLock,
-    IssueCoupons,
-    RedeemCoupons,
-    RevokeReward,
-)
+from shared.domain.model.commands import Command, ExpireLock, IssueCoupons, RevokeReward
 from shared.domain.model.coupon import Coupon, Hold, code_key
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import CancelOrder, RedeemCoupons
 from shared.domain.model.reasons import PRECEDENCE, Reason
 from shared.domain.model.state import ActiveRedemption, LockState, Meter, OrderState, State, Supply, order_hold
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict

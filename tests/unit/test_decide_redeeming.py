@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.model.commands import RedeemCoupons
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry
 from tests.builders import (

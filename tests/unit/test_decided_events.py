@@ -16,21 +16,12 @@ from hypothesis import strategies as st
 from schemas.limits import MAX_CODES, MAX_ID_LENGTH, MAX_PAYLOAD_BYTES, MAX_WRITTEN_BYTES
 from shared.domain.decide import decide, evolve
 from shared.domain.model.campaign import Campaign, DiscountOffer
-from shared.domain.model.commands import (
-    CancelOrder,
-    Cause,
-    Command,
-    CreateCoupons,
-    IssueCoupons,
-    PayOrder,
-    RedeemCoupons,
-    ReturnOrder,
-    VoidCoupon,
-)
+from shared.domain.model.commands import Cause, Command, CreateCoupons, IssueCoupons, VoidCoupon
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import Customer
 from shared.domain.model.ids import SHOP_SEPARATOR, derived_id, order_key, readable
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import CancelOrder, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.state import State, Supply
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.events import events_of

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.model.campaign import DiscountOffer
-from shared.domain.offers.basket import spread
 from shared.domain.offers.kinds import amount_off
+from shared.domain.offers.spread import spread
 from tests.builders import fixed, percent
 
 AMOUNTS = st.integers(0, 10**12)

@@ -10,16 +10,10 @@ from pydantic import BaseModel
 
 from schemas.catalogue import BY_TYPE, CATALOGUE
 from schemas.parsing import parse
-from shared.domain.model.commands import (
-    ChangeCoupon,
-    Command,
-    CreateCoupons,
-    FailPayment,
-    RecordCustomer,
-    RevokeReward,
-)
+from shared.domain.model.commands import ChangeCoupon, Command, CreateCoupons, RecordCustomer, RevokeReward
 from shared.domain.model.customer import Customer
 from shared.domain.model.ids import derived_id, order_key
+from shared.domain.model.order_commands import FailPayment
 from shared.domain.model.state import Supply
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.event_data import EventData

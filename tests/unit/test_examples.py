@@ -17,20 +17,11 @@ from schemas.redemptions import CouponRedeemed
 from services.issuer.handler import to_commands
 from services.notifier.rule import notification_of
 from services.redeemer.handler import to_command
-from shared.domain.model.commands import (
-    CancelOrder,
-    Cause,
-    Command,
-    FailPayment,
-    IssueCoupons,
-    PayOrder,
-    RedeemCoupons,
-    ReturnOrder,
-    RevokeReward,
-)
+from shared.domain.model.commands import Cause, Command, IssueCoupons, RevokeReward
 from shared.domain.model.customer import Customer
 from shared.domain.model.ids import order_key
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from shared.ledger.definitions import to_domain
 from shared.ledger.matching import MatchIndex
 from tests.received_events import received

@@ -9,9 +9,10 @@ import pytest
 from shared.domain.decide import decide
 from shared.domain.explain import Explanation, Finding, explain
 from shared.domain.model.campaign import Cap, Condition, Hours, Window
-from shared.domain.model.commands import LockCoupons, RedeemCoupons
+from shared.domain.model.commands import LockCoupons
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import Meter, OrderState
 from tests.builders import (

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from shared.domain.decide import decide, evolve
 from shared.domain.explain import explain
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import LockCoupons, RedeemCoupons
+from shared.domain.model.commands import LockCoupons
 from shared.domain.model.coupon import code_key
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from tests.builders import (
     MARY,

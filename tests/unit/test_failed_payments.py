@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shared.domain.model.reasons import Reason
+from shared.domain.model.state import order_hold
 from shared.domain.model.verdicts import Verdict
 from tests.builders import DAY, JOHN, MARY, NOW, Limits, only_reason, percent, reasons
 from tests.changing_orders import PLENTY, Shop, goods, one
@@ -264,6 +265,74 @@ def test_a_hold_that_lapsed_is_refused_at_the_payment_and_named_in_the_refusal()
     shop = Shop((SINGLE,), hold=True)
     shop.place("A", hold_seconds=3_600)
     shop.world.now = NOW + 3 * DAY
-    late = shop.pay(200)
+    late = shop.pay(2 * 1_440)
     assert reasons(late) == {"A": Reason.LOCK_EXPIRED}
     assert late.refused[0].details["expired_at"]
+
+
+# Payments that arrive late
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_a_payment_in_time_that_arrives_after_the_hold_ended_redeems_what_it_held(swept: bool) -> None:
+    shop = Shop((SINGLE,), hold=True)
+    shop.place("A", hold_seconds=3_600)
+    shop.world.now = NOW + 3 * DAY
+    if swept:
+        shop.world.expire(order_hold("ORD1"))
+    paid = shop.pay(60)
+    assert (paid.outcome, shop.discounts(), shop.types) == ("redeemed", {"A": 1_000}, ["redeemed"])
+    assert shop.pay(60).outcome == "unchanged"
+
+
+def test_a_payment_in_time_does_not_take_the_use_that_another_order_has_by_then() -> None:
+    shop = Shop((SINGLE,), hold=True)
+    shop.place("A", hold_seconds=3_600)
+    shop.world.now = NOW + 3 * DAY
+    shop.place("A", order_id="ORD2", minute=3_000, by=MARY)
+    paid = shop.pay(60)
+    assert reasons(paid) == {"A": Reason.LOCKED_ELSEWHERE}
+    assert (shop.discounts(), shop.discounts("ORD2")) == ({}, {"A": 1_000})
+
+
+def test_a_payment_after_the_end_of_the_hold_is_late_whenever_it_arrives() -> None:
+    shop = Shop((SINGLE,), hold=True)
+    shop.place("A", hold_seconds=3_600)
+    shop.world.now = NOW + 3 * DAY
+    assert reasons(shop.pay(1_440 + 60)) == {"A": Reason.LOCK_EXPIRED}
+
+
+# A new attempt to pay
+
+
+@pytest.mark.parametrize("as_event", ["order.placed", "order.changed"])
+@pytest.mark.parametrize("end", ["fail", "lapse"])
+def test_the_same_order_placed_once_more_holds_its_coupon_again(end: str, as_event: str) -> None:
+    shop = Shop((SINGLE,), hold=True, as_event=as_event)
+    shop.place("A", hold_seconds=3_600)
+    if end == "fail":
+        shop.fail(1)
+    else:
+        shop.world.now = NOW + 3 * DAY
+    assert shop.send("A", goods=goods(10_000), minute=0, changed=False).outcome == "unchanged"
+    again = shop.send("A", goods=goods(10_000), minute=3)
+    assert (again.outcome, shop.discounts(), shop.types) == ("held", {"A": 1_000}, ["locked"])
+    assert shop.send("A", goods=goods(10_000), minute=3).outcome == "unchanged"
+    assert shop.fail(1).outcome == "unchanged"  # the earlier attempt
+    assert (shop.pay(4).outcome, shop.discounts()) == ("redeemed", {"A": 1_000})
+
+
+def test_a_new_attempt_to_pay_finds_the_coupon_used_by_another_order() -> None:
+    shop = Shop((SINGLE,), hold=True)
+    shop.place("A")
+    shop.fail(1)
+    shop.place("A", order_id="ORD2", minute=2, by=MARY)
+    assert only_reason(shop.send("A", goods=goods(10_000), minute=3)) == Reason.LOCKED_ELSEWHERE
+
+
+def test_an_order_that_still_holds_its_coupon_holds_it_no_longer_when_it_is_placed_once_more() -> None:
+    shop = Shop((SINGLE,), hold=True)
+    shop.place("A", hold_seconds=3_600)
+    expires_at = shop.world.state.locks[order_hold("ORD1")].expires_at
+    assert shop.send("A", goods=goods(10_000), minute=3, changed=False).outcome == "unchanged"
+    assert shop.world.state.locks[order_hold("ORD1")].expires_at == expires_at

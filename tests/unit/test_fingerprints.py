@@ -7,24 +7,20 @@ from typing import Any, get_args
 import pytest
 
 from shared.domain.model.commands import (
-    CancelOrder,
     Cause,
     ChangeCoupon,
     Command,
     CreateCoupons,
     ExpireLock,
-    FailPayment,
     IssueCoupons,
     LockCoupons,
-    PayOrder,
     RecordCustomer,
-    RedeemCoupons,
     ReleaseLock,
-    ReturnOrder,
     RevokeReward,
     VoidCoupon,
 )
 from shared.domain.model.customer import Customer
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from shared.ledger.journal import fingerprint
 from tests.builders import order
 

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from schemas.catalogue import BY_TYPE
 from schemas.parsing import parse
-from shared.domain.model.commands import CancelOrder, Command, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.commands import Command
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.state import Meter, is_holding, order_hold
 from shared.domain.model.verdicts import LedgerEntry, Verdict
-from shared.domain.orders.life_cycle import Phase, is_closed, phase_of
+from shared.domain.orders.closed import is_closed
+from shared.domain.orders.life_cycle import Phase, phase_of
 from shared.ledger.events import events_of
 from tests.builders import DAY, JOHN, MINUTE, NOW, Limits, World, campaign, fixed, line
 

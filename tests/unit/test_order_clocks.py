@@ -5,9 +5,9 @@ from itertools import permutations
 
 import pytest
 
-from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import ReturnOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
 from tests.builders import DAY, JOHN, MARY, MINUTE, NOW, only_reason

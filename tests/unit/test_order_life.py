@@ -112,7 +112,8 @@ def test_a_pair_without_a_row_is_impossible() -> None:
     later = (OrderEvent.PLACED_AGAIN, OrderEvent.PART_LATER)
     expected |= {(phase, event) for phase in set(Phase) - closed for event in later}
     versions = (
-        OrderEvent.PLACED_SAME, OrderEvent.PLACED_OTHER, OrderEvent.PLACED_OLDER, OrderEvent.PLACED_FOR_ANOTHER,
+        OrderEvent.PLACED_SAME, OrderEvent.PLACED_LATER, OrderEvent.PLACED_OTHER, OrderEvent.PLACED_OLDER,
+        OrderEvent.PLACED_FOR_ANOTHER,
     )  # fmt: skip
     expected |= {(phase, event) for phase in (Phase.UNKNOWN, Phase.RECORDED, *closed) for event in versions}
     assert missing == expected

@@ -7,10 +7,10 @@ import pytest
 
 from services.redeemer.handler import to_command
 from services.redeemer.settings import RedeemerSettings
-from shared.domain.model.commands import CancelOrder, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.customer import Customer
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import CancelOrder, PayOrder, RedeemCoupons, ReturnOrder
 from shared.messaging.records import ReceivedEvent
 from tests.received_events import cancelled, paid, placed, returned, signup
 

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from shared.domain.model.campaign import DiscountOffer
-from shared.domain.model.commands import ReturnOrder
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import ReturnOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import ActiveRedemption, PartReturn, State
 from shared.domain.orders import returns as returning
+from shared.domain.orders.return_shares import shares
 from tests.builders import MINUTE, NOW, campaign, fixed, line, only_reason, order
 from tests.returned_goods import PLACED, goods, left, numbers, restored_shares, shop
 
@@ -143,7 +144,7 @@ def test_a_discount_on_shipping_is_restored_only_with_the_whole_order() -> None:
     half = PartReturn(NOW, (), "50.00")
     nearly = PartReturn(NOW, (("1", 1), ("2", 2)))
     for part, minor in ((half, 500), (nearly, 1_000)):
-        (entry,) = returning.shares([redemption], state, of, paid=9_000, before=(), after=(part,))
+        (entry,) = shares([redemption], state, of, paid=9_000, before=(), after=(part,))
         assert -entry.used_minor == minor
         assert "" not in dict(entry.lines)
 

@@ -9,8 +9,8 @@ from schemas.orders import OrderChanged, OrderContent, OrderPlaced, OrderReturne
 from schemas.parsing import InvalidDocumentError, parse
 from schemas.salvage import salvaged, unread_of, without_conflicts
 from services.redeemer.handler import to_command
-from shared.domain.model.commands import RedeemCoupons, ReturnOrder
 from shared.domain.model.money import MoneyError
+from shared.domain.model.order_commands import RedeemCoupons, ReturnOrder
 from shared.messaging.codec import Codec, UnreadableRecord
 from shared.messaging.records import Record
 from tests.received_events import changed, placed, returned

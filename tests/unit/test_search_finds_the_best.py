@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from shared.domain.decide import decide
 from shared.domain.model.campaign import Campaign, Stacking
-from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.order import Line, Order
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.verdicts import Verdict
 from shared.domain.offers import basket as baskets
 from shared.domain.offers import combine as combining

@@ -14,7 +14,7 @@ from services.notifier.rule import notification_of
 from services.redeemer.handler import to_command
 from services.redeemer.settings import RedeemerSettings
 from shared.domain.explain import explain
-from shared.domain.model.commands import CancelOrder, Command, ExpireLock, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.commands import Command, ExpireLock
 from shared.domain.model.ids import (
     SHOP_SEPARATOR,
     order_details,
@@ -25,6 +25,7 @@ from shared.domain.model.ids import (
     split_order_key,
 )
 from shared.domain.model.money import MoneyError
+from shared.domain.model.order_commands import CancelOrder, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import order_hold
 from shared.domain.orders.life_cycle import Phase, phase_of

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.order import SHIPPING, Line, Order
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.verdicts import Verdict
 from shared.domain.offers import combine as combining
 from shared.domain.offers.basket import Basket, basket_of

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from shared.domain.decide import decide
 from shared.domain.explain import explain
 from shared.domain.model.campaign import Campaign, Condition
-from shared.domain.model.commands import LockCoupons, PayOrder, RedeemCoupons
+from shared.domain.model.commands import LockCoupons
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import PayOrder, RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
 from shared.domain.offers import conditions, resolve, rules, work

@@ -19,8 +19,9 @@ import asyncpg
 
 from services.gateway.access.failure_budgets import SLOT_SECONDS, SLOTS, Budgets, Clock, OverBudgetError, spread
 from services.gateway.problems import Problem
-from shared.domain.model.commands import Command, ExpireLock, LockCoupons, RedeemCoupons
+from shared.domain.model.commands import Command, ExpireLock, LockCoupons
 from shared.domain.model.coupon import code_key
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon
 from shared.ledger.database import UNAVAILABLE, Pool

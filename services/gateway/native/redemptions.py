@@ -30,17 +30,11 @@ from services.gateway.native.parameters import Name, ShopFilter
 from services.gateway.native.responses import ValidationAnswer, VerdictAnswer, json_response, verdict_document
 from services.gateway.problems import Problem
 from services.gateway.threads import run_in_thread
-from shared.domain.model.commands import (
-    CancelOrder,
-    FailPayment,
-    LockCoupons,
-    RedeemCoupons,
-    ReleaseLock,
-    ReturnOrder,
-)
+from shared.domain.model.commands import LockCoupons, ReleaseLock
 from shared.domain.model.ids import lock_reference, order_key
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import CancelOrder, FailPayment, RedeemCoupons, ReturnOrder
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.order_conversion import to_returned
 

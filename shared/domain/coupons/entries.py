@@ -12,7 +12,7 @@ from typing import Literal
 from shared.domain.model.campaign import DiscountOffer
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.order import SHIPPING, Order
-from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, State
+from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, State, new_active_redemption
 from shared.domain.model.verdicts import (
     AcceptedCoupon,
     Benefit,
@@ -29,7 +29,7 @@ from shared.domain.offers.request import ResolvedOffer
 
 def accepted(applied: AppliedOffer) -> AcceptedCoupon:
     """Return the accepted coupon of a verdict that redeems, holds or locks it."""
-    coupon, discount, lines = applied.offer.coupon, applied.offer.campaign.discount, applied.shares
+    coupon, discount, lines = applied.offer.coupon, applied.offer.discount, applied.shares
     if KINDS[discount.kind].benefit is None and not applied.offer.recurring:
         return new_accepted(
             coupon.coupon_id, coupon.code, coupon.campaign_id, discount.kind, discount.value,
@@ -227,4 +227,14 @@ def _without(
     return LockChange(
         lock.lock_reference, "open" if remainder else status_when_empty, customer_key=lock.customer_key,
         order_id=lock.order_id if remainder else order_id, expires_at=lock.expires_at, uses=tuple(remainder),
+    )  # fmt: skip
+
+
+def active_redemption(burned: LedgerEntry) -> ActiveRedemption:
+    """Return the redemption that a burned coupon creates on its order."""
+    return new_active_redemption(
+        burned.coupon_id, burned.campaign_id, redemption_id=burned.redemption_id or "", uses=burned.used_uses,
+        discount_minor=burned.used_minor, currency=burned.currency, customer_key=burned.customer_key,
+        lines=burned.lines, burned_minor=burned.used_minor, counted_at=burned.counted_at,
+        subscription_id=burned.subscription_id,
     )  # fmt: skip

@@ -19,11 +19,12 @@ from shared.domain.model.verdicts import (
     refuse,
 )
 from shared.domain.offers.basket import basket_of
-from shared.domain.offers.limits import RunningTotals, limit_refusal
+from shared.domain.offers.limits import limit_refusal
 from shared.domain.offers.price import AppliedOffer
 from shared.domain.offers.request import Request, ResolvedOffer, distinct_coupons, existing_coupons
 from shared.domain.offers.rules import judge
 from shared.domain.offers.stack import choose, refused_with, sorted_refusals
+from shared.domain.offers.totals import RunningTotals
 from shared.domain.offers.work import too_much
 
 OWN_REFERENCES = "order:"

@@ -107,3 +107,8 @@ def format_minor(minor: int, currency: str) -> str:
 def format_for_message(minor: int, currency: str | None) -> str:
     """Return `minor` for a message: like `format_minor`, but an unknown currency shows minor units and never raises."""
     return format_minor(minor, currency) if currency in _DECIMALS else str(minor)
+
+
+def half_up(numerator: int, denominator: int) -> int:
+    """Return the quotient, rounded to the nearest integer; halves up."""
+    return (2 * numerator + denominator) // (2 * denominator)

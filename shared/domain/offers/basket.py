@@ -15,14 +15,18 @@ from shared.domain.model.state import ActiveRedemption, LockedUse
 from shared.domain.model.verdicts import LineShare
 from shared.domain.offers.kinds import max_units_of
 from shared.domain.offers.request import Target, UnitGroup
+from shared.domain.offers.spread import Parts, spread, spread_over_units
+from shared.domain.offers.unit_groups import (
+    Units,
+    joined_units,
+    most_room_first,
+    reduced_units,
+    split_units,
+    units_less,
+    units_without,
+)
 
 _NO_CAMPAIGNS: Final[Mapping[str, Campaign]] = MappingProxyType({})
-
-Parts = tuple[tuple[int, int], ...]
-"""(units, part of each of them in minor units): a discount spread over equal units"""
-
-Units = tuple[UnitGroup, ...]
-"""All units of one line"""
 
 
 @dataclass(slots=True)
@@ -140,11 +144,11 @@ def _take_room(basket: Basket, index: int, count: int, part: int, each_minor: in
 
     `each_minor`: the part was this amount of each unit; None: it was a percentage or an amount for all of them.
     """
-    chosen, others = _split(sorted(units_of(basket, index), key=most_room_first), count)
+    chosen, others = split_units(sorted(units_of(basket, index), key=most_room_first), count)
     max_part = sum([group.count * group.room_minor for group in chosen])
     equal = each_minor is not None and part <= sum([g.count * min(g.room_minor, each_minor) for g in chosen])
-    units = _reduced(chosen, min(part, max_part), each_minor=each_minor if equal else None)
-    units += _reduced(others, max(part - max_part, 0))
+    units = reduced_units(chosen, min(part, max_part), each_minor=each_minor if equal else None)
+    units += reduced_units(others, max(part - max_part, 0))
     if basket.rooms is not None and basket.units is not None:
         basket.rooms[index] -= part
         basket.units[index] = tuple(units)
@@ -181,7 +185,7 @@ def pick_units(basket: Basket, target: Target) -> Units:
         groups = [group for index in indices for group in units_of(basket, index) if group.room_minor > 0]
         groups.sort(key=most_room_first)
         if wanted is not None:
-            groups, _ = _split(groups, wanted)
+            groups, _ = split_units(groups, wanted)
             wanted -= sum([group.count for group in groups])
         picked += groups
         if wanted == 0:
@@ -198,8 +202,8 @@ def take_units(basket: Basket, picked: Sequence[UnitGroup], parts: Sequence[Part
         basket.units = {}
     for group, taken in zip(picked, parts, strict=True):
         index, part = group.index, sum([count * each for count, each in taken])
-        kept = _without(units_of(basket, index), group)
-        basket.units[index] = _joined([*kept, *_less(group, taken)])
+        kept = units_without(units_of(basket, index), group)
+        basket.units[index] = joined_units([*kept, *units_less(group, taken)])
         basket.amounts[index] -= part
         if basket.rooms is not None:
             basket.rooms[index] -= part
@@ -234,9 +238,9 @@ def take_lines(
     """Take what `spread_over_lines` returned off the lines. Sums of the basket as a whole stay as they are."""
     for index, several in of_units.items():
         groups = units_of(basket, index)
-        less = [one for group, taken in zip(groups, several, strict=True) for one in _less(group, taken)]
+        less = [one for group, taken in zip(groups, several, strict=True) for one in units_less(group, taken)]
         if basket.units is not None:
-            basket.units[index] = _joined(less)
+            basket.units[index] = joined_units(less)
     if indices is None:
         basket.amounts = list(map(sub, basket.amounts, parts))
         if basket.rooms is not None:
@@ -247,102 +251,3 @@ def take_lines(
             basket.amounts[index] -= part
             if basket.rooms is not None:
                 basket.rooms[index] -= part
-
-
-def spread(discount_minor: int, weights: Sequence[int]) -> list[int]:
-    """Split `discount_minor` by `weights` (each ≥ 0), by largest remainder; ties go to the earlier line.
-
-    The parts sum to the whole and, as the whole is at most the sum of the weights, no part exceeds its weight. Without
-    any weight all parts are 0.
-    """
-    if len(weights) == 1:
-        return [discount_minor if weights[0] > 0 else 0]
-    total = sum(weights)
-    if total <= 0:
-        return [0] * len(weights)
-    parts = [discount_minor * weight // total for weight in weights]
-    missing = discount_minor - sum(parts)
-    if missing:
-        remainders = [discount_minor * weight % total for weight in weights]
-        for index in sorted(range(len(weights)), key=remainders.__getitem__, reverse=True)[:missing]:
-            parts[index] += 1
-    return parts
-
-
-def spread_over_units(discount_minor: int, units: Sequence[tuple[int, int]]) -> list[Parts]:
-    """Split `discount_minor` over groups of equal units, (count, weight of each): as `spread` over every single unit.
-
-    Return for each group (units, part of each): one pair, or two if some units get one minor unit more.
-    """
-    total = sum([count * weight for count, weight in units])
-    if total <= 0:
-        return [((count, 0),) for count, _ in units]
-    shares = [discount_minor * weight // total for _, weight in units]
-    missing = discount_minor - sum([count * share for (count, _), share in zip(units, shares, strict=True)])
-    more = [0] * len(units)
-    if missing:
-        remainders = [discount_minor * weight % total for _, weight in units]
-        for index in sorted(range(len(units)), key=remainders.__getitem__, reverse=True):
-            more[index] = min(units[index][0], missing)
-            missing -= more[index]
-    return [
-        tuple([pair for pair in ((extra, share + 1), (count - extra, share)) if pair[0]])
-        for (count, _), share, extra in zip(units, shares, more, strict=True)
-    ]
-
-
-def most_room_first(group: UnitGroup) -> tuple[int, int]:
-    """Return the sort key of units with the same price."""
-    return (-group.room_minor, -group.left_minor)
-
-
-def _split(groups: Iterable[UnitGroup], count: int) -> tuple[list[UnitGroup], list[UnitGroup]]:
-    """Return the first `count` units of `groups`, and the others."""
-    first: list[UnitGroup] = []
-    others: list[UnitGroup] = []
-    for group in groups:
-        taken = min(group.count, count)
-        count -= taken
-        if taken == group.count:
-            first.append(group)
-            continue
-        if taken:
-            first.append(replace(group, count=taken))
-        others.append(replace(group, count=group.count - taken))
-    return first, others
-
-
-def _reduced(groups: Sequence[UnitGroup], part: int, *, each_minor: int | None = None) -> list[UnitGroup]:
-    """Return the units after `part` was taken off their rooms, by their room or at most `each_minor` of it."""
-    weights = [group.room_minor if each_minor is None else min(group.room_minor, each_minor) for group in groups]
-    parts = spread_over_units(part, [(group.count, weight) for group, weight in zip(groups, weights, strict=True)])
-    return [one for group, taken in zip(groups, parts, strict=True) for one in _less(group, taken, of_left=False)]
-
-
-def _less(group: UnitGroup, taken: Parts, *, of_left: bool = True) -> list[UnitGroup]:
-    return [
-        UnitGroup(group.index, count, group.left_minor - (part if of_left else 0), group.room_minor - part)
-        for count, part in taken
-    ]
-
-
-def _without(groups: Units, picked: UnitGroup) -> list[UnitGroup]:
-    """Return the units of a line without those of `picked`."""
-    kept: list[UnitGroup] = []
-    missing = picked.count
-    for group in groups:
-        same = (group.left_minor, group.room_minor) == (picked.left_minor, picked.room_minor)
-        count = min(group.count, missing) if same else 0
-        missing -= count
-        if count < group.count:
-            kept.append(replace(group, count=group.count - count))
-    return kept
-
-
-def _joined(groups: Iterable[UnitGroup]) -> Units:
-    """Return the units with equal ones in one group, in the order of what is left of them."""
-    counts: dict[tuple[int, int, int], int] = {}
-    for group in groups:
-        key = (group.left_minor, group.room_minor, group.index)
-        counts[key] = counts.get(key, 0) + group.count
-    return tuple([UnitGroup(index, count, left, room) for (left, room, index), count in sorted(counts.items())])

@@ -21,10 +21,11 @@ from shared.constructor import constructor
 from shared.domain.model.coupon import code_key
 from shared.domain.offers.basket import Basket
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.limits import RunningTotals, add_to_totals, limit_refusal
+from shared.domain.offers.limits import limit_refusal
 from shared.domain.offers.price import AppliedOffer, apply_price, max_discount_of, price
 from shared.domain.offers.remainder import LineSet, LineSets, Remainder
 from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
+from shared.domain.offers.totals import RunningTotals, add_to_totals
 
 EXHAUSTIVE_UP_TO: Final = 10
 """Maximum number of combinable coupons for the exhaustive search: 1,024 combinations. Most orders have two or three."""
@@ -59,7 +60,7 @@ def order_of_application(offer: ResolvedOffer) -> tuple[int, int, str, str]:
 
 def has_effect(offer: ResolvedOffer, discount_minor: int) -> bool:
     """Return whether the offer has an effect: a discount, or a benefit other than a discount."""
-    return discount_minor > 0 or KINDS[offer.campaign.discount.kind].has_effect_without_discount
+    return discount_minor > 0 or KINDS[offer.discount.kind].has_effect_without_discount
 
 
 def conflicting_offer(
@@ -134,7 +135,7 @@ def _all_together(request: Request, offers: Sequence[ResolvedOffer]) -> Choice |
 
 
 def _rank_alone(offer: ResolvedOffer) -> Rank:
-    is_benefit = KINDS[offer.campaign.discount.kind].has_effect_without_discount
+    is_benefit = KINDS[offer.discount.kind].has_effect_without_discount
     return (-offer.discount_minor, -int(is_benefit), 1, [order_of_application(offer)])
 
 
@@ -275,7 +276,7 @@ class _Search:
             remainder = remainder.after(offer, candidate.line_set, discount)
         return _new_step(
             chosen=(*step.chosen, candidate), total_minor=step.total_minor + (discount or 0),
-            benefit_count=step.benefit_count + KINDS[offer.campaign.discount.kind].has_effect_without_discount,
+            benefit_count=step.benefit_count + KINDS[offer.discount.kind].has_effect_without_discount,
             remainder=remainder, totals=totals,
             groups=step.groups if stacking.group is None else step.groups | {stacking.group},
             max_coupons=min([one for one in (stacking.max_coupons, step.max_coupons) if one], default=None),

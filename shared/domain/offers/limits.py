@@ -4,48 +4,15 @@ Held uses count as used, except for the owner of the lock. An expired lock holds
 count it. (The engine decides an `ExpireLock` for each expired lock before a command that needs its coupons or meters.)
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
-
 from shared.domain.model.campaign import Cap
-from shared.domain.model.clock import period_of
-from shared.domain.model.money import format_for_message
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import NO_METER, ActiveRedemption, LockedUse, PeriodKey
+from shared.domain.model.state import NO_METER
 from shared.domain.model.verdicts import RefusedCoupon, refuse
+from shared.domain.offers.budget import Room, budget_room
 from shared.domain.offers.exhausted import full_cap, period_key
+from shared.domain.offers.freed import freed_uses, given_up_uses
 from shared.domain.offers.request import Request, ResolvedOffer
-
-Room = tuple[RefusedCoupon | None, bool]
-"""(refusal if the limit is used up, True if only the held uses of others leave no room)"""
-
-
-@dataclass(slots=True)
-class RunningTotals:
-    """The uses and discounts of the coupons chosen so far in this request, by campaign.
-
-    `uses` counts all of them; `campaign` and `customer` count those without an own hold, and `periods` those in each
-    period of a cap. `spent_minor` is their discount, `held_minor` the part that was held for it.
-    """
-
-    uses: dict[str, int] = field(default_factory=dict)
-    campaign: dict[str, int] = field(default_factory=dict)
-    customer: dict[str, int] = field(default_factory=dict)
-    periods: dict[PeriodKey, int] = field(default_factory=dict)
-    spent_minor: dict[str, int] = field(default_factory=dict)
-    held_minor: dict[str, int] = field(default_factory=dict)
-
-    def copy(self) -> "RunningTotals":
-        """Return an independent copy."""
-        return RunningTotals(
-            dict(self.uses), dict(self.campaign), dict(self.customer), dict(self.periods), dict(self.spent_minor),
-            dict(self.held_minor),
-        )  # fmt: skip
-
-
-NO_TOTALS = RunningTotals()
-"""Nothing was chosen before; never changed."""
+from shared.domain.offers.totals import RunningTotals, counts_at
 
 
 def limit_refusal(
@@ -88,29 +55,6 @@ def _uses_refusal(request: Request, offer: ResolvedOffer, totals: RunningTotals)
     return refused, held_out
 
 
-def add_to_totals(
-    request: Request, offer: ResolvedOffer, totals: RunningTotals, discount_minor: int | None = None
-) -> None:
-    """Count this offer in `totals`."""
-    campaign_id, limits = offer.campaign.campaign_id, offer.campaign.limits
-    if limits.spend_total_minor is not None:
-        spent_minor = (discount_minor or 0) - _used_minor(offer)
-        totals.spent_minor[campaign_id] = totals.spent_minor.get(campaign_id, 0) + spent_minor
-        totals.held_minor[campaign_id] = totals.held_minor.get(campaign_id, 0) + _held_minor(offer)
-    if offer.recurring or offer.used is not None:
-        return
-    totals.uses[campaign_id] = totals.uses.get(campaign_id, 0) + 1
-    if offer.lock is None:
-        totals.campaign[campaign_id] = totals.campaign.get(campaign_id, 0) + 1
-    if offer.lock is None or offer.lock.customer_key != request.customer_key:
-        totals.customer[campaign_id] = totals.customer.get(campaign_id, 0) + 1
-    for cap in limits.caps:
-        held = offer.lock is not None and (cap.each == "campaign" or offer.lock.customer_key == request.customer_key)
-        if not held and (cap.each == "campaign" or request.customer_key is not None):
-            key = period_key(offer.campaign, cap, request.customer_key, _counts_at(request, offer))
-            totals.periods[key] = totals.periods.get(key, 0) + 1
-
-
 def exhausted_refusal(offer: ResolvedOffer, limit: int) -> RefusedCoupon:
     """Return the refusal of a coupon without a use left."""
     coupon = offer.coupon
@@ -143,7 +87,7 @@ def customer_limit(request: Request, offer: ResolvedOffer, totals: RunningTotals
     meter = request.state.meters.get((campaign_id, customer_key), NO_METER)
     taken = meter.used + meter.held - own + totals.customer.get(campaign_id, 0)
     if taken >= limit and (meter.held or request.given_up):
-        taken -= _freed_uses(request, campaign_id, customer=True)
+        taken -= freed_uses(request, campaign_id, customer=True)
     if taken < limit:
         return None
     message = f"This customer already has the {_uses(limit)} that campaign {campaign_id!r} allows."
@@ -168,12 +112,12 @@ def customer_cap(
     customer_key, campaign = request.customer_key, offer.campaign
     if customer_key is None or (offer.lock is not None and offer.lock.customer_key == customer_key):
         return None
-    at = _counts_at(request, offer)
+    at = counts_at(request, offer)
     key = period_key(campaign, cap, customer_key, at)
     meter = request.state.period_meters.get(key, NO_METER)
     taken = meter.used + meter.held + totals.periods.get(key, 0)
     if taken >= limit and (meter.held or request.given_up):
-        taken -= _freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
+        taken -= freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
     if taken < limit:
         return None
     reached = full_cap(campaign, cap, limit, meter.used, at)
@@ -187,14 +131,14 @@ def campaign_limit(request: Request, offer: ResolvedOffer, totals: RunningTotals
     campaign_id = offer.campaign.campaign_id
     meter = request.state.meters.get((campaign_id, None), NO_METER)
     used = meter.used + totals.uses.get(campaign_id, 0)
-    if used >= limit and used - _given_up_uses(request, offer) >= limit:
+    if used >= limit and used - given_up_uses(request, offer) >= limit:
         message = f"Campaign {campaign_id!r} has used all of its {_uses(limit)}."
         details = {"limit": str(limit), "used": str(meter.used)}
         return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, details), False
     own = 0 if offer.lock is None else 1
     taken = meter.used + meter.held - own + totals.campaign.get(campaign_id, 0)
     if taken >= limit and (meter.held or request.given_up):
-        taken -= _freed_uses(request, campaign_id, customer=False)
+        taken -= freed_uses(request, campaign_id, customer=False)
     return None, taken >= limit
 
 
@@ -216,105 +160,14 @@ def campaign_cap(request: Request, offer: ResolvedOffer, totals: RunningTotals, 
     key = period_key(campaign, cap, None, request.at)
     meter = request.state.period_meters.get(key, NO_METER)
     used = meter.used + totals.periods.get(key, 0)
-    if used >= limit and used - _given_up_uses(request, offer, (cap, key[2])) >= limit:
+    if used >= limit and used - given_up_uses(request, offer, (cap, key[2])) >= limit:
         reached = full_cap(campaign, cap, limit, meter.used, request.at)
         message = f"Campaign {key[0]!r} has used all of its {reached.describe('use')}."
         return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, reached.details("used")), False
     if used + meter.held < limit:
         return None, False
-    freed = _freed_uses(request, campaign.campaign_id, customer=False, within=(offer, cap, key[2]))
+    freed = freed_uses(request, campaign.campaign_id, customer=False, within=(offer, cap, key[2]))
     return None, used + meter.held - freed >= limit
-
-
-def budget_room(
-    request: Request, offer: ResolvedOffer, totals: RunningTotals, budget: int, discount_minor: int | None
-) -> Room:
-    """Check that the budget has room for the part of the discount that the offer's own hold doesn't cover."""
-    campaign_id, currency = offer.campaign.campaign_id, offer.campaign.currency
-    needed, own = 1 if discount_minor is None else discount_minor, _held_minor(offer)
-    own_used = _used_minor(offer)
-    if needed <= own + own_used:
-        return None, False
-    meter = request.state.meters.get((campaign_id, None), NO_METER)
-    spent = meter.used_minor + totals.spent_minor.get(campaign_id, 0) - own_used
-    if request.given_up:
-        spent -= sum(one.discount_minor for one in _given_up(request, campaign_id) if isinstance(one, ActiveRedemption))
-    if spent + needed > budget:
-        details = {
-            "budget": format_for_message(budget, currency),
-            "spent": format_for_message(spent, currency),
-            "held": format_for_message(meter.held_minor, currency),
-        }
-        if discount_minor is None:
-            message = f"Campaign {campaign_id!r} has spent all of its budget of {details['budget']} {currency}."
-        else:
-            details["discount"] = format_for_message(discount_minor, currency)
-            message = (
-                f"Coupon {offer.coupon.code!r} would take off {details['discount']} {currency}; campaign "
-                f"{campaign_id!r} has spent {details['spent']} of its budget of {details['budget']}."
-            )
-        return refuse(Reason.BUDGET_EXCEEDED, message, offer.code, offer.coupon, details), False
-    taken = spent + meter.held_minor - totals.held_minor.get(campaign_id, 0) - own
-    if taken + needed > budget and meter.held_minor:
-        freed = _freed(request, campaign_id, customer=False)
-        taken -= sum(locked.discount_minor for locked in freed if isinstance(locked, LockedUse))
-    return None, taken + needed > budget
-
-
-def _freed_uses(
-    request: Request, campaign_id: str, customer: bool, within: tuple[ResolvedOffer, Cap, str] | None = None
-) -> int:
-    """Return how many counted uses of the campaign (and customer) don't count any more, in total or in one period."""
-    freed = _freed(request, campaign_id, customer)
-    if within is None:
-        return sum(locked.uses for locked in freed)
-    offer, cap, period = within
-    zone = offer.campaign.window.zone
-    return sum(locked.uses for locked in freed if period_of(cap.per, locked.counted_at or request.now, zone) == period)
-
-
-def _given_up_uses(request: Request, offer: ResolvedOffer, within: tuple[Cap, str] | None = None) -> int:
-    """Return how many used (not only held) uses of the campaign the order gives up, in total or in one period."""
-    used = [one for one in _given_up(request, offer.campaign.campaign_id) if isinstance(one, ActiveRedemption)]
-    if within is not None:
-        (cap, period), zone = within, offer.campaign.window.zone
-        used = [one for one in used if period_of(cap.per, one.counted_at or request.now, zone) == period]
-    return sum(one.uses for one in used)
-
-
-def _given_up(request: Request, campaign_id: str) -> Iterator[ActiveRedemption | LockedUse]:
-    """Yield the uses of the campaign that the changed order gives up."""
-    yield from (one for one in request.given_up if one.campaign_id == campaign_id)
-
-
-def _freed(request: Request, campaign_id: str, customer: bool) -> Iterator[ActiveRedemption | LockedUse]:
-    """Yield the uses of the campaign (and customer) that the order gives up, or that are in locks which have expired or
-    are being replaced.
-    """
-    for one in _given_up(request, campaign_id):
-        if not customer or not isinstance(one, ActiveRedemption) or one.customer_key == request.customer_key:
-            yield one
-    for lock in request.state.locks.values():
-        if lock.status != "open" or (lock.expires_at > request.now and lock is not request.replaced):
-            continue
-        if customer and lock.customer_key != request.customer_key:
-            continue
-        yield from (locked for locked in lock.uses if locked.campaign_id == campaign_id)
-
-
-def _counts_at(request: Request, offer: ResolvedOffer) -> datetime:
-    """Return when the use counts: when it was held, or at the request's time."""
-    return request.at if offer.locked is None else offer.locked.counted_at or request.at
-
-
-def _held_minor(offer: ResolvedOffer) -> int:
-    """Return the discount that the offer's own hold covers."""
-    return 0 if offer.locked is None else offer.locked.one_use_minor
-
-
-def _used_minor(offer: ResolvedOffer) -> int:
-    """Return the discount that a coupon has already which the order has redeemed."""
-    return 0 if offer.used is None else offer.used.discount_minor
 
 
 def _uses(number: int) -> str:

@@ -10,11 +10,10 @@ from shared.domain.model.order import Order
 from shared.domain.model.state import NO_METER, Meter
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import RefusedCoupon
+from shared.domain.offers.budget import budget_room
 from shared.domain.offers.conditions import failing_condition
 from shared.domain.offers.exhausted import period_key
 from shared.domain.offers.limits import (
-    NO_TOTALS,
-    budget_room,
     campaign_cap,
     campaign_limit,
     customer_cap,
@@ -24,6 +23,7 @@ from shared.domain.offers.limits import (
 )
 from shared.domain.offers.request import Request, ResolvedOffer
 from shared.domain.offers.resolve import eligible_lines, eligible_quantity
+from shared.domain.offers.totals import NO_TOTALS
 
 Message = tuple[str, dict[str, str]]
 """(one sentence, its numbers)"""

@@ -13,17 +13,11 @@ from typing import Final
 from shared.domain.model.campaign import DiscountOffer
 from shared.domain.model.order import SHIPPING
 from shared.domain.model.value import value
-from shared.domain.offers.basket import (
-    Basket,
-    most_room_first,
-    pick_units,
-    spread_over_lines,
-    spread_over_units,
-    take_lines,
-    take_units,
-)
+from shared.domain.offers.basket import Basket, pick_units, spread_over_lines, take_lines, take_units
 from shared.domain.offers.kinds import KINDS, amount_off
 from shared.domain.offers.request import WHOLE_ORDER, ResolvedOffer, Target, UnitGroup
+from shared.domain.offers.spread import spread_over_units
+from shared.domain.offers.unit_groups import most_room_first
 
 Price = tuple[int, Sequence[int], tuple[UnitGroup, ...]]
 """(discount, weights of the lines or units by which it is spread, units that an offer by unit takes)"""
@@ -45,7 +39,7 @@ class AppliedOffer:
 
 def price(basket: Basket, offer: ResolvedOffer) -> Price:
     """Return what the offer takes off what is left of the order."""
-    return price_of(basket, offer.campaign.discount, offer.target or WHOLE_ORDER, offer.fixed_minor or 0)
+    return price_of(basket, offer.discount, offer.target or WHOLE_ORDER, offer.fixed_minor or 0)
 
 
 def price_of(basket: Basket, discount: DiscountOffer, target: Target, fixed_minor: int) -> Price:
@@ -79,7 +73,7 @@ def max_discount_of(basket: Basket | None, offer: ResolvedOffer) -> int:
         return offer.discount_minor
     by_price = tuple(sorted(target.lines or (), key=lambda index: -basket.lines[index].unit_price))
     whole = basket if basket.rooms is None else replace(basket, rooms=None, units=None)
-    discount = offer.campaign.discount
+    discount = offer.discount
     return _price_units(
         whole, discount, Target(by_price, by_unit=True, max_units=target.max_units), offer.fixed_minor or 0
     )[0]

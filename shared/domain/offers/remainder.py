@@ -70,7 +70,7 @@ class Remainder:
     def price(self, offer: ResolvedOffer, line_set: LineSet) -> int:
         """Return what `offer` takes off, as `price.price` does."""
         if line_set == SHIPPING_ONLY:
-            return price_of_shipping(offer.campaign.discount, self.shipping_minor)
+            return price_of_shipping(offer.discount, self.shipping_minor)
         if line_set == UNITS:
             self._settle()
             return price(self._whole(), offer)[0]
@@ -78,7 +78,7 @@ class Remainder:
         base = self.left_minor if line_set == WHOLE else self.left_minor + self.settled.rebate_minor
         if self.settled.amounts and amount < base:
             base = amount
-        discount = amount_off(offer.campaign.discount, base, offer.fixed_minor or 0)
+        discount = amount_off(offer.discount, base, offer.fixed_minor or 0)
         if self.settled.rooms is None:
             return min(discount, self.room_minor)
         return min(discount, self.room_minor, room)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import LockCoupons, RedeemCoupons
+from shared.domain.model.campaign import Campaign, DiscountOffer
+from shared.domain.model.commands import LockCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import Customer, CustomerKey
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, State
 from shared.domain.model.value import value
 from shared.domain.offers.conditions import Values, request_values
@@ -141,19 +142,20 @@ class UnitGroup:
 class ResolvedOffer:
     """A coupon that the request names, with all that judging it needs.
 
-    `code` is as the caller wrote it. `target` is None without an order, or if none of its lines is eligible.
-    `fixed_minor` is the amount of a fixed discount in the order's currency (None: the currency can't express it).
-    `lock` and `locked` are the customer's or order's own hold that pays for the use; `held_by_others` counts other
-    holds. `promised`: the request names that lock, so limits of uses and windows aren't judged again. `recurring`: the
-    coupon continues with a subscription and takes no use. `used`: the order has redeemed the coupon already, and keeps
-    its use. `older` is the hold of an older unpaid order of the customer, which makes way if it must (see `takeover`).
-    `discount_minor`, `weights` and `unit_groups` are the price
-    on the untouched order (see `price`); 0 and empty without an order, or if the order has nothing to take it from.
+    `code` is as the caller wrote it. `discount` is what the campaign offers for this order. `target` is None without an
+    order, or if none of its lines is eligible. `fixed_minor` is the amount of a fixed discount in the order's currency
+    (None: the currency can't express it). `lock` and `locked` are the customer's or order's own hold that pays for the
+    use; `held_by_others` counts other holds. `promised`: the request names that lock, so limits of uses and windows
+    aren't judged again. `recurring`: the coupon continues with a subscription and takes no use. `used`: the order has
+    redeemed the coupon already, and keeps its use. `older` is the hold of an older unpaid order of the customer, which
+    makes way if it must (see `takeover`). `discount_minor`, `weights` and `unit_groups` are the price on the untouched
+    order (see `price`); 0 and empty without an order, or if the order has nothing to take it from.
     """
 
     code: str
     coupon: Coupon
     campaign: Campaign
+    discount: DiscountOffer
     target: Target | None = None
     fixed_minor: int | None = 0
     discount_minor: int = 0

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from shared.domain.model.campaign import Campaign, Scope
+from shared.domain.model.campaign import Campaign, DiscountOffer, Scope
 from shared.domain.model.coupon import Coupon, Hold
 from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import Line
@@ -109,20 +109,21 @@ def amount_in(value: str, currency: str) -> int | None:
         return None
 
 
-def _target_and_price(
-    request: Request, campaign: Campaign
-) -> tuple[Target | None, int | None, int, Sequence[int], tuple[UnitGroup, ...]]:
-    """Return the target, the amount of a fixed discount, and the price on the untouched order."""
+_Terms = tuple[DiscountOffer, Target | None, int | None, int, Sequence[int], tuple[UnitGroup, ...]]
+
+
+def _target_and_price(request: Request, campaign: Campaign) -> _Terms:
+    """Return the discount, its target, the amount of a fixed one, and the price on the untouched order."""
     order, basket, discount = request.order, request.basket, campaign.discount
     if order is None:
-        return None, 0, 0, (), ()
+        return discount, None, 0, 0, (), ()
     fixed_minor = discount.amount_minor
     if fixed_minor is None:
         fixed_minor = amount_in(discount.value, order.currency)
     target = _target(campaign, order.lines) if is_restricted(campaign) else WHOLE_ORDER
     if basket is None or target is None or fixed_minor is None:
-        return target, fixed_minor, 0, (), ()
-    return (target, fixed_minor, *price_of(basket, discount, target, fixed_minor))
+        return discount, target, fixed_minor, 0, (), ()
+    return (discount, target, fixed_minor, *price_of(basket, discount, target, fixed_minor))
 
 
 def _target(campaign: Campaign, lines: tuple[Line, ...]) -> Target | None:

@@ -18,9 +18,10 @@ from shared.domain.offers.combine import (
     order_of_application,
 )
 from shared.domain.offers.kinds import KINDS
-from shared.domain.offers.limits import NO_TOTALS, RunningTotals, add_to_totals, limit_refusal
+from shared.domain.offers.limits import limit_refusal
 from shared.domain.offers.price import AppliedOffer, apply_alone, price
 from shared.domain.offers.request import ExistingCoupon, Request, ResolvedOffer
+from shared.domain.offers.totals import NO_TOTALS, RunningTotals, add_to_totals
 
 Chosen = tuple[list[AppliedOffer], list[RefusedCoupon]]
 """(applied offers in the order of application, refusals)"""
@@ -127,7 +128,7 @@ def _code(other: ResolvedOffer | ExistingCoupon) -> str:
 
 def no_effect(request: Request, offer: ResolvedOffer) -> RefusedCoupon:
     """Return the refusal of an offer that would change nothing about the order."""
-    what, describe = "would take nothing off this order", KINDS[offer.campaign.discount.kind].no_effect
+    what, describe = "would take nothing off this order", KINDS[offer.discount.kind].no_effect
     if describe is not None and request.order is not None:
         what = describe(request.order.shipping_minor > 0)
     return refuse(Reason.NO_EFFECT, f"Coupon {offer.coupon.code!r} {what}.", offer.code, offer.coupon)

@@ -5,9 +5,10 @@ It is only taken over if the coupon has no room otherwise. The older order is ju
 
 from dataclasses import replace
 
-from shared.domain.offers.limits import NO_TOTALS, limit_refusal
+from shared.domain.offers.limits import limit_refusal
 from shared.domain.offers.request import Request, ResolvedOffer
 from shared.domain.offers.resolve import use_of
+from shared.domain.offers.totals import NO_TOTALS
 
 
 def with_takeover(request: Request, offer: ResolvedOffer) -> ResolvedOffer:

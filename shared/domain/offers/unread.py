@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.commands import RedeemCoupons, UnreadField, UnreadPart
+from shared.domain.model.order_commands import RedeemCoupons, UnreadField, UnreadPart
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.kinds import KINDS

@@ -11,13 +11,9 @@ from datetime import datetime
 from typing import Final
 
 from shared.domain.model.campaign import Campaign, Scope
-from shared.domain.model.commands import (
-    Command,
-    LockCoupons,
-    RedeemCoupons,
-    ReturnOrder,
-)
+from shared.domain.model.commands import Command, LockCoupons
 from shared.domain.model.coupon import Coupon
+from shared.domain.model.order_commands import RedeemCoupons, ReturnOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import OrderState, State
 from shared.domain.model.verdicts import RefusedCoupon, refuse

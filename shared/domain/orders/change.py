@@ -6,31 +6,23 @@ like those of a new order. The uses that it has count as its own, so no limit st
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
-from shared.domain.coupons.change import ends_after_restore
 from shared.domain.coupons.entries import (
     accepted,
-    adjusted,
-    adjusted_hold,
-    burned,
     lock_changes,
-    released,
-    restored,
-    taken_into_lock,
 )
 from shared.domain.model.clock import later
-from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import CustomerKey
-from shared.domain.model.ids import redemption_id
+from shared.domain.model.ids import order_details, order_text, redemption_id
+from shared.domain.model.order import Order
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
-from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, OrderState, order_hold
+from shared.domain.model.state import ActiveRedemption, LockState, OrderState, PartReturn, order_hold
 from shared.domain.model.verdicts import (
-    AcceptedCoupon,
-    KeptCoupon,
-    LedgerEntry,
     LockChange,
     OrderChange,
     Outcome,
@@ -45,37 +37,23 @@ from shared.domain.offers.rules import judge_order
 from shared.domain.offers.stack import choose
 from shared.domain.offers.unread import refused_themselves
 from shared.domain.offers.work import Found, of_lock, too_much
-from shared.domain.orders.life_cycle import paid_since_closed
-from shared.domain.orders.placing import Placing, codes_with, judge_lock, judge_new, named_coupons, placing_time
-from shared.domain.orders.returns import active_redemption, paid_minor, shares
+from shared.domain.orders.closed import paid_since_closed
+from shared.domain.orders.named import judge_lock, judge_new, named_coupons
+from shared.domain.orders.placing import Placing, codes_with, parts_for, placing_change, placing_time
+from shared.domain.orders.returns import is_fully_returned, paid_minor
+from shared.domain.orders.settle import Effects, Use, restore_returned, restore_shares, settle_hold, settle_redemption
 from shared.domain.orders.uses import all_or_nothing, customer_of, hold_uses
 
-Use = ActiveRedemption | LockedUse
 
+class _Returned(NamedTuple):
+    """The parts of the order that were returned before it changed; `at`: when the last was, if they are all of it."""
 
-@dataclass(slots=True)
-class _Effects:
-    """What changing the order does to its coupons. `uses` are those that its hold has afterwards."""
-
-    command: RedeemCoupons
-    placing: Placing
-    redemption: str
-    entries: list[LedgerEntry] = field(default_factory=list)
-    kept: list[KeptCoupon] = field(default_factory=list)
-    accepted: list[AcceptedCoupon] = field(default_factory=list)
-    uses: list[LockedUse] = field(default_factory=list)
-    redeemed: list[ActiveRedemption] = field(default_factory=list)
-    """the redemptions as they are on the changed order, before the shares of returned parts are restored"""
-
-    def burn(self, taken: AppliedOffer, customer_key: CustomerKey | None, at: datetime) -> None:
-        """Redeem a coupon on the changed order."""
-        entries = burned(taken, customer_key, self.command.order, self.redemption, at)
-        self.entries += entries
-        self.redeemed += [active_redemption(entry) for entry in entries if entry.order_id is not None]
+    parts: tuple[PartReturn, ...]
+    at: datetime | None
 
 
 def change(command: RedeemCoupons, placing: Placing) -> Verdict:
-    """Return the verdict on a request that changes a known order."""
+    """Return the verdict on a request that changes a known order, or places again one that still has coupons."""
     request, known, hold = placing.request, placing.known, placing.hold
     if known is None:
         raise AssertionError("only a known order can change")
@@ -83,14 +61,43 @@ def change(command: RedeemCoupons, placing: Placing) -> Verdict:
     has |= known.redemptions
     named = _named(command, placing, has)
     ids = {coupon.coupon_id for _, coupon in named if coupon is not None} | _ids_of_lock(command, request)
-    request.given_up = tuple([use for coupon_id, use in has.items() if coupon_id not in ids])
+    if not placing.placed_again:
+        request.given_up = tuple([use for coupon_id, use in has.items() if coupon_id not in ids])
     offers, refused = _judge(command, placing, named, has)
     applied: list[AppliedOffer] = []
     if offers:
         applied, others = choose(request, offers)
         refused += others
     applied, refused = all_or_nothing(command, applied, refused)
-    return _verdict(command, placing, has, applied, refused)
+    parts = parts_for(command, known, request.now, placed_again=placing.placed_again)
+    returned = _Returned(parts, _all_returned_at(command.order, parts, applied))
+    if returned.at is not None and _holds(command, known):  # nothing is held for a returned order
+        refused += [_refused_as_returned(command, use, returned.at) for use in applied if _of(use) not in has]
+        applied = [use for use in applied if _of(use) in known.redemptions]
+    return _verdict(command, placing, has, applied, refused, returned=returned)
+
+
+def _of(use: AppliedOffer) -> str:
+    return use.offer.coupon.coupon_id
+
+
+def _holds(command: RedeemCoupons, known: OrderState | None) -> bool:
+    """Return whether newly named coupons are held until the order is paid."""
+    return command.hold and not (known is not None and paid_since_closed(known))
+
+
+def _all_returned_at(order: Order, parts: Sequence[PartReturn], applied: Iterable[AppliedOffer]) -> datetime | None:
+    """Return when the last part of the changed order was returned, or None if something of it is left."""
+    if not parts or not is_fully_returned(parts, order, paid_minor(order, applied)):
+        return None
+    return max(part.at for part in parts)
+
+
+def _refused_as_returned(command: RedeemCoupons, use: AppliedOffer, returned_at: datetime) -> RefusedCoupon:
+    order_id, at = command.order.order_id, returned_at.isoformat()
+    message = f"All of order {order_text(order_id)} was returned at {at}."
+    details = order_details(order_id) | {"returned_at": at}
+    return refuse(Reason.ORDER_MISMATCH, message, use.offer.code, use.offer.coupon, details)
 
 
 def _named(command: RedeemCoupons, placing: Placing, has: dict[str, Use]) -> list[tuple[str, Coupon | None]]:
@@ -160,20 +167,25 @@ def _judge_kept(
 
 
 def _verdict(
-    command: RedeemCoupons, placing: Placing, has: dict[str, Use], applied: Sequence[AppliedOffer],
+    command: RedeemCoupons,
+    placing: Placing,
+    has: dict[str, Use],
+    applied: Sequence[AppliedOffer],
     refused: list[RefusedCoupon],
-) -> Verdict:  # fmt: skip
+    *,
+    returned: _Returned,
+) -> Verdict:
     request, known, hold, order = placing.request, placing.known, placing.hold, command.order
-    effects = _Effects(command, placing, redemption_id(command.command_id))
-    by_id = {use.offer.coupon.coupon_id: use for use in applied}
+    effects = Effects(command, placing, redemption_id(command.command_id))
+    by_id = {_of(use): use for use in applied}
     customer_key = request.customer_key
     for coupon_id, use in has.items():
         if isinstance(use, ActiveRedemption):
-            _settle_redemption(effects, use, by_id.get(coupon_id))
+            settle_redemption(effects, use, by_id.get(coupon_id))
         elif hold is not None:
-            _settle_hold(effects, hold, use, by_id.get(coupon_id))
-    new = [use for use in applied if use.offer.coupon.coupon_id not in has]
-    holds = command.hold and not (known is not None and paid_since_closed(known))
+            settle_hold(effects, hold, use, by_id.get(coupon_id))
+    new = [use for use in applied if _of(use) not in has]
+    holds = _holds(command, known)
     if holds:
         customer_key = customer_of(request, new[0]) if customer_key is None and new else customer_key
         uses, entries = hold_uses(command, request, new, customer_key)
@@ -182,8 +194,10 @@ def _verdict(
     else:
         for taken in new:
             effects.burn(taken, customer_of(request, taken), request.at)
-    if known is not None and known.returns:
-        _restore_shares(effects, known)
+    if returned.parts:
+        restore_shares(effects, returned.parts)
+    if returned.at is not None:
+        restore_returned(effects)
     effects.accepted += [accepted(use) for use in new]
     requested_count = command.named or len(applied) + len(refused)
     hold_change = _hold_change(command, placing, effects, customer_key)
@@ -196,11 +210,11 @@ def _verdict(
         expires_at=None if hold_change is None or not effects.uses else hold_change.expires_at,
         customer_key=customer_key, entries=tuple(effects.entries),
         locks=(*lock_changes(new, order.order_id), *(() if hold_change is None else (hold_change,))),
-        orders=(_order_change(command, placing, customer_key, requested_count),), kept=tuple(effects.kept),
+        orders=(_order_change(command, placing, customer_key, requested_count, returned),), kept=tuple(effects.kept),
     )  # fmt: skip
 
 
-def _outcome(effects: _Effects, refused: list[RefusedCoupon], *, holds: bool) -> Outcome:
+def _outcome(effects: Effects, refused: list[RefusedCoupon], *, holds: bool) -> Outcome:
     if effects.accepted:
         return "held" if holds else "redeemed"
     if effects.entries or effects.kept:
@@ -208,61 +222,8 @@ def _outcome(effects: _Effects, refused: list[RefusedCoupon], *, holds: bool) ->
     return "refused" if refused else "recorded"
 
 
-def _settle_redemption(effects: _Effects, use: ActiveRedemption, keeps: AppliedOffer | None) -> None:
-    """Restore a redeemed coupon, or give it its discount on the changed order."""
-    order, request = effects.command.order, effects.placing.request
-    if keeps is None or use.currency not in (None, order.currency):
-        effects.entries.append(restored(use, order.order_id))
-        effects.entries += ends_after_restore(request.state, [use], request.at)
-        if keeps is not None:  # redeemed again in the other currency
-            at = use.counted_at or request.at
-            effects.burn(keeps, use.customer_key, at)
-            effects.accepted.append(accepted(keeps))
-        return
-    # Parts that were returned stay restored, so the discount can't fall by more than is left of it.
-    difference = max((keeps.discount_minor or 0) - use.burned_minor, -use.discount_minor)
-    if difference or keeps.shares != use.lines:
-        effects.entries.append(adjusted(use, order.order_id, difference, keeps.shares))
-    left = use.discount_minor + difference
-    effects.redeemed.append(
-        replace(use, discount_minor=left, burned_minor=use.burned_minor + difference, lines=keeps.shares)
-    )
-    coupon = replace(accepted(keeps), discount_minor=left, redemption_id=use.redemption_id)
-    effects.kept.append(KeptCoupon(coupon, use.discount_minor, use.customer_key))
-
-
-def _restore_shares(effects: _Effects, known: OrderState) -> None:
-    """Restore what is missing of the shares of the parts that were returned before the order changed."""
-    order, redeemed, state = effects.command.order, effects.redeemed, effects.placing.request.state
-    paid = paid_minor(order, [*redeemed, *effects.uses])
-    entries = shares(redeemed, state, order, paid=paid, before=None, after=known.returns)
-    effects.entries += entries
-    missing = {entry.coupon_id: entry.used_minor for entry in entries}
-    for place, kept in enumerate(effects.kept):
-        coupon = kept.coupon
-        if coupon.redemption_id is not None and coupon.coupon_id in missing:
-            left = replace(coupon, discount_minor=(coupon.discount_minor or 0) + missing[coupon.coupon_id])
-            effects.kept[place] = replace(kept, coupon=left)
-
-
-def _settle_hold(effects: _Effects, hold: LockState, use: LockedUse, keeps: AppliedOffer | None) -> None:
-    """Release a coupon that the order holds, or hold it with its discount on the changed order."""
-    currency, customer_key = effects.command.order.currency, effects.placing.request.customer_key
-    if keeps is None:
-        effects.entries.append(released(hold, use))
-        return
-    now = replace(use, discount_minor=keeps.discount_minor or 0, lines=keeps.shares, currency=currency)
-    effects.uses.append(now)
-    if hold.customer_key != customer_key or use.currency not in (None, currency):
-        effects.entries.append(released(hold, use))
-        effects.entries.append(taken_into_lock(now, customer_key, hold.order_id, hold.lock_reference))
-    elif now.discount_minor != use.discount_minor:
-        effects.entries.append(adjusted_hold(hold, now, now.discount_minor - use.discount_minor))
-    effects.kept.append(KeptCoupon(accepted(keeps), use.discount_minor, customer_key))
-
-
 def _hold_change(
-    command: RedeemCoupons, placing: Placing, effects: _Effects, customer_key: CustomerKey | None
+    command: RedeemCoupons, placing: Placing, effects: Effects, customer_key: CustomerKey | None
 ) -> LockChange | None:
     """Return the change of the order's own hold, or None if it has none before and after."""
     order_id, now = command.order.order_id, placing.request.now
@@ -283,15 +244,27 @@ def _hold_change(
 
 
 def _order_change(
-    command: RedeemCoupons, placing: Placing, customer_key: CustomerKey | None, requested_count: int
+    command: RedeemCoupons,
+    placing: Placing,
+    customer_key: CustomerKey | None,
+    requested_count: int,
+    returned: _Returned,
 ) -> OrderChange:
     """Return the change that records the order as it is now."""
-    known = placing.known
-    return OrderChange(
-        command.order.order_id, "placed" if known is None else known.status,
-        placed_at=None if known is None else placing_time(command, known),
-        changed_at=command.order.placed_at or placing.request.at, customer=command.customer if command.hold else None,
-        customer_key=customer_key, order=command.order,
-        codes=command.recorded_codes if command.complete else codes_with(known, command),
-        requested_count=requested_count if command.hold else None,
-    )  # fmt: skip
+    known, request = placing.known, placing.request
+    if known is None:
+        raise AssertionError("only a known order can change")
+    change = None
+    if placing.placed_again:
+        change = placing_change(command, known, customer_key, request.now, placed_again=True)
+    if change is None:
+        change = OrderChange(
+            command.order.order_id, known.status, placed_at=placing_time(command, known),
+            changed_at=command.order.placed_at or request.at, customer_key=customer_key, order=command.order,
+            codes=command.recorded_codes if command.complete else codes_with(known, command),
+        )  # fmt: skip
+    if command.hold:
+        change = replace(change, customer=command.customer, requested_count=requested_count)
+    if returned.at is not None:
+        change = replace(change, status="returned", returned_at=returned.at)
+    return change

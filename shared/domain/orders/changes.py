@@ -10,10 +10,9 @@ from typing import Literal
 
 from shared.domain.coupons.change import ends_after_restore
 from shared.domain.coupons.entries import accepted_use, released, restored
-from shared.domain.model.commands import CancelOrder, FailPayment, PayOrder, ReturnOrder
+from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, ReturnOrder
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import (
-    ActiveRedemption,
     LockState,
     OrderState,
     OrderStatus,
@@ -31,17 +30,10 @@ from shared.domain.model.verdicts import (
     RefusedCoupon,
     Verdict,
 )
-from shared.domain.orders.life_cycle import (
-    Effect,
-    OrderEvent,
-    Phase,
-    closing_event,
-    is_closed,
-    last_closed_at,
-    part_event,
-    phase_of,
-    row_of,
-)
+from shared.domain.orders.classify import closing_event, part_event
+from shared.domain.orders.closed import is_closed, last_closed_at
+from shared.domain.orders.life_cycle import Effect, OrderEvent, Phase, phase_of, row_of
+from shared.domain.orders.return_shares import shares
 from shared.domain.orders.returns import (
     MAX_RETURNED_PARTS,
     amount_problem,
@@ -49,12 +41,13 @@ from shared.domain.orders.returns import (
     is_fully_returned,
     is_recorded,
     nothing_of,
+    other_content,
     paid_minor,
     part_of,
-    shares,
     too_many,
     with_part,
 )
+from shared.domain.orders.uses import restorable
 
 ClosingStatus = Literal["cancelled", "returned"]
 
@@ -67,11 +60,27 @@ def cancel(command: CancelOrder, state: State, now: datetime) -> Verdict:
 def return_order(command: ReturnOrder, state: State, now: datetime) -> Verdict:
     """Close the order on a whole return; restore a share of the discount on a return in part."""
     if command.whole:
-        return _end(command, "returned", state, now)
+        return _refused_return_id(command, state, now) or _end(command, "returned", state, now)
     part = part_of(command, now)
     if part is None:
         return plain_verdict(command, "unchanged", now, why="nothing_returned")
     return _return_in_part(command, part, state, now)
+
+
+def _refused_return_id(command: ReturnOrder, state: State, now: datetime) -> Verdict | None:
+    """Refuse a whole return under the id of a part that was returned before. None: it has an id of its own, or none."""
+    known = state.orders.get(command.order_id)
+    if command.return_id is None or known is None:
+        return None
+    if all(part.return_id != command.return_id for part in known.returns):
+        return None
+    return _refused_part(command, now, other_content(command.return_id))
+
+
+def _refused_part(command: ReturnOrder, now: datetime, problem: str) -> Verdict:
+    """Return the verdict on a return that can't be recorded. No event is published: no redemption was refused."""
+    refused = [RefusedCoupon(Reason.ORDER_MISMATCH, problem)]
+    return Verdict.all_refused(command.command_id, now, refused, order_id=command.order_id)
 
 
 def _end(command: CancelOrder | ReturnOrder, how: ClosingStatus, state: State, now: datetime) -> Verdict:
@@ -119,9 +128,7 @@ def _return_in_part(command: ReturnOrder, part: PartReturn, state: State, now: d
             "return the order as a whole."
         )
     if problem is not None:
-        refused = [RefusedCoupon(Reason.ORDER_MISMATCH, problem)]
-        # No event is published, because no redemption was refused.
-        return Verdict.all_refused(command.command_id, now, refused, order_id=command.order_id)
+        return _refused_part(command, now, problem)
     if row.effect == Effect.CLOSE:
         at = max(part.at for part in counting)
         change = OrderChange(command.order_id, "returned", returned_at=at, returns=returns)
@@ -182,7 +189,7 @@ def _share_verdict(
 def _close(command: CancelOrder | ReturnOrder, change: OrderChange, cause: str, state: State, now: datetime) -> Verdict:
     """Restore the uses that `cause` restores, with the remaining discount, and release what is held."""
     known = state.orders.get(command.order_id)
-    redemptions = _restorable(state, known, cause)
+    redemptions = restorable(state, () if known is None else known.redemptions.values(), cause)
     locks = _locks_of(state, command.order_id, now)
     entries = [restored(redemption, command.order_id) for redemption in redemptions]
     entries += [released(lock, locked, command.order_id) for lock in locks for locked in lock.uses]
@@ -229,18 +236,6 @@ def _closed_change(order_id: str, status: OrderStatus, how: ClosingStatus, at: d
         cancelled_at=at if how == "cancelled" else None,
         returned_at=at if how == "returned" else None,
     )
-
-
-def _restorable(state: State, known: OrderState | None, cause: str) -> list[ActiveRedemption]:
-    """Return the active redemptions that `cause` restores, sorted by coupon id so that the result is deterministic."""
-    if known is None:
-        return []
-    redemptions = [
-        redemption
-        for redemption in known.redemptions.values()
-        if (campaign := state.campaigns.get(redemption.campaign_id)) is not None and cause in campaign.restore_on
-    ]
-    return sorted(redemptions, key=lambda redemption: redemption.coupon_id)
 
 
 def _locks_of(state: State, order_id: str, now: datetime) -> list[LockState]:

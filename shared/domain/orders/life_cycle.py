@@ -9,13 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
-from shared.domain.model.clock import END_OF_TIME
-from shared.domain.model.commands import RedeemCoupons
-from shared.domain.model.coupon import code_key
-from shared.domain.model.customer import CustomerKey
-from shared.domain.model.order import is_same_content
 from shared.domain.model.state import LockState, OrderState
 from shared.domain.model.value import value
+from shared.domain.orders.closed import closed_since, is_closed
 
 
 class Phase(StrEnum):
@@ -58,6 +54,7 @@ class OrderEvent(StrEnum):
 
     PLACED = "placed"
     PLACED_SAME = "placed or changed, with the content that it has"
+    PLACED_LATER = "placed or changed later, with the content that it has"
     PLACED_OTHER = "placed with other content"
     PLACED_OLDER = "placed or changed, an older version"
     PLACED_FOR_ANOTHER = "placed or changed for another customer"
@@ -133,7 +130,8 @@ _CHANGED = (
     "Its coupons are judged on the new content: they are kept with the new discount, restored or released, and newly "
     "named codes are judged."
 )
-_AGAIN = "Judged again, as an order of its own; redemptions that were not restored are kept."
+_HELD_AGAIN = "A new attempt to pay: its coupons are judged and held again."
+_AGAIN = "Judged again, as an order of its own. Uses that were not restored are kept, with the new discount."
 _REFUSED = "This is the order that was closed: every coupon is refused, `order_mismatch`."
 _MISMATCH = "Another order under the same id: it is refused, `order_mismatch`, and nothing changes."
 _SAME = "No other effect: it says what is known already."
@@ -151,6 +149,8 @@ TABLE: Final[tuple[Row, ...]] = (
     *_rows(_OPEN, OrderEvent.PLACED, Effect.JUDGE, _ADDED, "same_content"),
     *_rows(_CLOSED, OrderEvent.PLACED, Effect.REFUSE, _REFUSED, "closed"),
     *_rows(_OPEN, OrderEvent.PLACED_SAME, Effect.RECORD_TIME, _SAME, "same_content"),
+    *_rows((Phase.PLACED, Phase.PAID, Phase.HELD), OrderEvent.PLACED_LATER, Effect.RECORD_TIME, _SAME, "same_content"),
+    *_rows((Phase.LAPSED, Phase.RELEASED), OrderEvent.PLACED_LATER, Effect.CHANGE, _HELD_AGAIN),
     *_rows((Phase.PLACED, *_UNPAID), OrderEvent.PLACED_OTHER, Effect.CHANGE, _CHANGED, "same_content"),
     Row(Phase.PAID, OrderEvent.PLACED_OTHER, Effect.REFUSE, _MISMATCH),
     *_rows(_OPEN, OrderEvent.PLACED_OLDER, Effect.RECORD_TIME, _OLDER, "older_version"),
@@ -164,7 +164,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(Phase.HELD, OrderEvent.PAID, Effect.BURN, "What it holds is redeemed, at the discounts it was held at."),
     Row(
         Phase.LAPSED, OrderEvent.PAID, Effect.REFUSE_LATE,
-        "Recorded; what it held and has not redeemed since is refused, `lock_expired`.",
+        "Recorded; what it held and has not redeemed since is refused, `lock_expired`, unless it was paid in time.",
     ),
     Row(
         Phase.RELEASED, OrderEvent.PAID, Effect.JUDGE_LOST,
@@ -228,7 +228,7 @@ def effect_of(phase: Phase, event: OrderEvent) -> Effect:
 def phase_of(known: OrderState | None, hold: LockState | None, now: datetime) -> Phase:  # noqa: PLR0911 - one per phase
     """Return the phase of the order at `now`; `hold` is its own lock (`state.order_hold`)."""
     if known is not None and is_closed(known):
-        if _closed_since(known, "returned" if known.status == "cancelled" else "cancelled"):
+        if closed_since(known, "returned" if known.status == "cancelled" else "cancelled"):
             return Phase.BOTH
         return Phase.CANCELLED if known.status == "cancelled" else Phase.RETURNED
     if hold is not None and hold.status == "open" and hold.expires_at > now:
@@ -248,153 +248,4 @@ def phase_of(known: OrderState | None, hold: LockState | None, now: datetime) ->
 # Placing and changing
 
 
-def placing_event(  # noqa: PLR0911 - one per event
-    command: RedeemCoupons,
-    known: OrderState | None,
-    customer_key: CustomerKey | None,
-    now: datetime,
-    *,
-    names_new_lock: bool = False,
-) -> OrderEvent:
-    """Return the event of a request to place or change an order, for the customer `customer_key`.
-
-    A guest's order that names its customer is a new version. `names_new_lock`: it names a lock that it hasn't burned.
-    """
-    first = OrderEvent.CHANGED if command.changed else OrderEvent.PLACED
-    if known is None:
-        return first
-    at = command.order.placed_at or command.at or now
-    if is_closed(known):
-        return OrderEvent.PLACED_AGAIN if is_placed_again(known, command, at) else first
-    if known.order is None or not command.priced:
-        return first
-    same_order = is_same_content(known.order, command.order)
-    if not command.complete:  # several customers may add coupons to one order
-        return OrderEvent.PLACED if same_order else OrderEvent.PLACED_OTHER
-    if is_for_another(known, customer_key):
-        return OrderEvent.PLACED_FOR_ANOTHER
-    is_claimed = known.customer_key is None and customer_key is not None and (command.changed or known.status != "paid")
-    if same_order and not names_new_lock and not is_claimed and _names_the_same(known, command):
-        return OrderEvent.PLACED_SAME
-    last_at = last_version_at(known)
-    if last_at is not None and at < last_at:
-        return OrderEvent.PLACED_OLDER
-    return OrderEvent.CHANGED if command.changed else OrderEvent.PLACED_OTHER
-
-
-def last_version_at(known: OrderState) -> datetime | None:
-    """Return when the order was last placed or changed, by the events' own times; None if no event has said it."""
-    times = [time for time in (known.placed_at, known.changed_at) if time is not None]
-    return max(times, default=None)
-
-
-def is_for_another(known: OrderState, customer_key: CustomerKey | None) -> bool:
-    """Return whether the known order and a request name different customers."""
-    return None not in (known.customer_key, customer_key) and known.customer_key != customer_key
-
-
-def _names_the_same(known: OrderState, command: RedeemCoupons) -> bool:
-    """Return whether the request names the codes that the order named before."""
-    if known.codes is None:  # recorded by a version that didn't keep the codes
-        return False
-    return set(map(code_key, known.codes)) == set(map(code_key, command.codes))
-
-
-def paying_event(known: OrderState | None, at: datetime) -> OrderEvent:
-    """Return the event for a payment. One until the last cancellation or return belongs to the closed order."""
-    closed_at = None if known is None else last_closed_at(known)
-    return OrderEvent.PAID_EARLIER if closed_at is not None and at <= closed_at else OrderEvent.PAID
-
-
-def failing_event(known: OrderState | None, at: datetime) -> OrderEvent:
-    """Return the event for a failed payment. A change or another placing after it starts a new payment."""
-    if known is None:
-        return OrderEvent.FAILED
-    earlier = _is_earlier(known, at) or (known.changed_at is not None and at < known.changed_at)
-    return OrderEvent.FAILED_EARLIER if earlier else OrderEvent.FAILED
-
-
-def closing_event(known: OrderState | None, how: Literal["cancelled", "returned"], at: datetime) -> OrderEvent:
-    """Return the event for a cancellation or a whole return.
-
-    One that is dated before the placing belongs to an earlier order only if there was one: clocks differ, and some
-    systems keep whole seconds.
-    """
-    earlier = known is not None and _is_earlier(known, at)
-    if how == "cancelled":
-        return OrderEvent.CANCELLED_EARLIER if earlier else OrderEvent.CANCELLED
-    return OrderEvent.RETURNED_EARLIER if earlier else OrderEvent.RETURNED
-
-
-def part_event(known: OrderState | None, at: datetime) -> OrderEvent:
-    """Return the event for a return in part; never PART_LAST, which depends on the other parts.
-
-    A part at the very time the order was placed again belongs to the closed order, like every part before it.
-    """
-    if known is None:
-        return OrderEvent.PART
-    closed_at = last_closed_at(known)
-    if is_closed(known) and closed_at is not None and at > closed_at:
-        return OrderEvent.PART_LATER
-    was_placed_again = closed_at is not None and not is_closed(known)
-    if _is_earlier(known, at) or (at == known.placed_at and was_placed_again):
-        return OrderEvent.PART_EARLIER
-    return OrderEvent.PART
-
-
-def _is_earlier(known: OrderState, at: datetime) -> bool:
-    """Return whether an event belongs to an earlier order with this id: one that was placed before the event, or that
-    was closed before this one was placed.
-    """
-    placed_at, first = known.placed_at, known.first_placed_at
-    if placed_at is None or at >= placed_at:
-        return False
-    closed = (known.cancelled_at, known.returned_at)
-    return (first is not None and first <= at) or any(time is not None and time <= placed_at for time in closed)
-
-
-def _closed_since(known: OrderState, how: Literal["cancelled", "returned"]) -> bool:
-    """Return whether the order was closed this way since it was last placed."""
-    closed_at = known.cancelled_at if how == "cancelled" else known.returned_at
-    return closed_at is not None and (known.placed_at is None or closed_at >= known.placed_at)
-
-
 # Closed orders
-
-
-def is_closed(order: OrderState) -> bool:
-    """Return whether the order is cancelled or returned."""
-    return order.status in {"cancelled", "returned"}
-
-
-def last_closed_at(order: OrderState) -> datetime | None:
-    """Return when the order was last cancelled or returned, by the events' own times; None if it never was."""
-    times = [time for time in (order.cancelled_at, order.returned_at) if time is not None]
-    if times:
-        return max(times)
-    return END_OF_TIME if is_closed(order) else None
-
-
-def paid_since_closed(order: OrderState) -> bool:
-    """Return whether the order is paid, now or once it is placed again."""
-    if order.status == "paid":
-        return True
-    closed_at = last_closed_at(order)
-    return order.paid_at is not None and (closed_at is None or order.paid_at > closed_at)
-
-
-def is_placed_again(order: OrderState, command: RedeemCoupons, placed_at: datetime) -> bool:
-    """Return whether the order is closed and the request, placed at `placed_at`, places it again.
-
-    At the very time of the closing it does so with other content, since some systems keep whole seconds. A placing that
-    is known already doesn't, though a slower clock dated the closing before it.
-    """
-    closed_at = last_closed_at(order)
-    if command.changed or not is_closed(order) or closed_at is None:
-        return False
-    if order.order is None and not closed_at.microsecond:  # the time of an event that came first, in whole seconds
-        placed_at = placed_at.replace(microsecond=0)
-    if placed_at == closed_at:
-        return order.order is not None and not is_same_content(order.order, command.order)
-    is_known = order.order is not None and order.placed_at is not None and placed_at <= order.placed_at
-    return placed_at > closed_at and not is_known

@@ -1,13 +1,15 @@
 """Refuse an order under the id of another one: another customer, or other goods after it was closed or paid."""
 
-from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.ids import order_details, order_text
 from shared.domain.model.order import is_same_content
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import RefusedCoupon, Verdict, refuse
 from shared.domain.offers.request import distinct_coupons
 from shared.domain.offers.stack import sorted_refusals
-from shared.domain.orders.life_cycle import Effect, is_closed, is_for_another
+from shared.domain.orders.classify import is_for_another
+from shared.domain.orders.closed import is_closed
+from shared.domain.orders.life_cycle import Effect
 from shared.domain.orders.placing import Placing
 
 

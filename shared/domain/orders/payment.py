@@ -3,9 +3,17 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from shared.domain.coupons.entries import accepted, accepted_use, burned, burned_from_hold, lock_changes, released
-from shared.domain.model.commands import FailPayment, PayOrder, RedeemCoupons
+from shared.domain.coupons.entries import (
+    accepted,
+    accepted_use,
+    active_redemption,
+    burned,
+    burned_from_hold,
+    lock_changes,
+    released,
+)
 from shared.domain.model.ids import redemption_id
+from shared.domain.model.order_commands import FailPayment, PayOrder, RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, OrderState, State, order_hold
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, RefusedCoupon, Verdict, refuse
@@ -15,22 +23,25 @@ from shared.domain.offers.request import Request, ResolvedOffer, existing_coupon
 from shared.domain.offers.rules import judge, judge_recurring
 from shared.domain.offers.stack import choose, sorted_refusals
 from shared.domain.orders.changes import plain_verdict
-from shared.domain.orders.life_cycle import Effect, failing_event, is_closed, paying_event, phase_of, row_of
-from shared.domain.orders.returns import active_redemption, paid_minor, shares
+from shared.domain.orders.classify import failing_event, paying_event
+from shared.domain.orders.closed import is_closed
+from shared.domain.orders.life_cycle import Effect, phase_of, row_of
+from shared.domain.orders.return_shares import shares
+from shared.domain.orders.returns import paid_minor
 
 
 def pay(command: PayOrder, state: State, now: datetime) -> Verdict:
     """Mark the order paid and burn what it holds, at the discounts it was held at.
 
     A coupon that was voided since then is burned as well, because the order was placed with it. What the hold gave up
-    is judged again. A payment not later than the order's cancellation or return belongs to the closed order and is
-    ignored. A later payment of a closed order is recorded without opening it: the event that places the order again may
-    still arrive.
+    is judged again, and so is what it held if it expired between the payment and its arrival. A payment not later than
+    the order's cancellation or return belongs to the closed order and is ignored. A later payment of a closed order is
+    recorded without opening it: the event that places the order again may still arrive.
     """
     at = command.at or now
     known = state.orders.get(command.order_id)
-    hold = state.locks.get(order_hold(command.order_id))
-    row = row_of(phase_of(known, hold, now), paying_event(known, at))
+    hold = _hold_when_paid(state.locks.get(order_hold(command.order_id)), at)
+    row = row_of(phase_of(known, hold, min(at, now)), paying_event(known, at))
     change = None if row.effect == Effect.NOTHING else _payment(command.order_id, known, at)
     if hold is not None and row.effect in (Effect.BURN, Effect.JUDGE_LOST):
         return _burn_hold(command, state, now, hold, change)
@@ -39,6 +50,15 @@ def pay(command: PayOrder, state: State, now: datetime) -> Verdict:
     if change is None:
         return plain_verdict(command, "unchanged", now, why=row.why)
     return plain_verdict(command, "recorded", now, change)
+
+
+def _hold_when_paid(hold: LockState | None, at: datetime) -> LockState | None:
+    """Return the order's hold for a payment made at `at`. If it has expired since, its uses are lost: others may have
+    them by now.
+    """
+    if hold is None or hold.status != "expired" or at >= hold.expires_at:
+        return hold
+    return replace(hold, status="released", uses=(), lost=(*hold.lost, *hold.uses))
 
 
 def fail_payment(command: FailPayment, state: State, now: datetime) -> Verdict:

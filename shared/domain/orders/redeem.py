@@ -7,10 +7,18 @@ judged. Coupons are judged one by one, or all or nothing (`atomic`).
 from dataclasses import replace
 from datetime import datetime
 
-from shared.domain.coupons.entries import accepted, accepted_use, burned, lock_changes, released, taken_into_lock
+from shared.domain.coupons.entries import (
+    accepted,
+    accepted_use,
+    active_redemption,
+    burned,
+    lock_changes,
+    released,
+    taken_into_lock,
+)
 from shared.domain.model.clock import later
-from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.ids import redemption_id
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, OrderState, State, is_holding, order_hold
 from shared.domain.model.verdicts import (
     AcceptedCoupon,
@@ -27,18 +35,14 @@ from shared.domain.offers.price import AppliedOffer
 from shared.domain.offers.request import Request
 from shared.domain.offers.stack import choose
 from shared.domain.orders.change import change
-from shared.domain.orders.life_cycle import Effect, last_version_at, paid_since_closed
+from shared.domain.orders.classify import last_version_at
+from shared.domain.orders.closed import paid_since_closed
+from shared.domain.orders.life_cycle import Effect
 from shared.domain.orders.mismatch import is_mismatch, mismatch
-from shared.domain.orders.placing import (
-    Placing,
-    codes_with,
-    judge_named,
-    parts_for,
-    placing_change,
-    placing_of,
-    placing_time,
-)
-from shared.domain.orders.returns import active_redemption, paid_minor, shares
+from shared.domain.orders.named import judge_named
+from shared.domain.orders.placing import Placing, codes_with, parts_for, placing_change, placing_of, placing_time
+from shared.domain.orders.return_shares import shares
+from shared.domain.orders.returns import paid_minor
 from shared.domain.orders.uses import all_or_nothing, customer_of, hold_uses, without
 
 
@@ -54,9 +58,9 @@ def _redeem(command: RedeemCoupons, state: State, now: datetime, paid: int | Non
     order = command.order
     placing = placing_of(command, state, now, paid=paid)
     request, known, effect, placed_again = placing.request, placing.known, placing.effect, placing.placed_again
+    if placing.judges_all:
+        return change(command, placing)
     if effect is not Effect.JUDGE and known is not None:
-        if effect is Effect.CHANGE:
-            return change(command, placing)
         if effect is Effect.RECORD_TIME:
             return _record_time(command, placing, known)
         if is_mismatch(command, placing):

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from shared.domain.model.clock import END_OF_TIME
-from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.state import ActiveRedemption, State
 from shared.domain.model.value import value
 from shared.domain.offers.basket import Basket, basket_of, scaled

@@ -1,11 +1,11 @@
-"""Steps that placing an order and changing it have in common: whose use it is, and the uses of the order's own hold."""
+"""Steps that several decisions about orders have in common: whose use it is, what is held, what is restored."""
 
 from collections.abc import Iterable
 
 from shared.domain.coupons.entries import counted_at, held, subscription_of, uses_of
-from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.customer import CustomerKey
-from shared.domain.model.state import LockedUse, order_hold
+from shared.domain.model.order_commands import RedeemCoupons
+from shared.domain.model.state import ActiveRedemption, LockedUse, State, order_hold
 from shared.domain.model.verdicts import LedgerEntry, RefusedCoupon
 from shared.domain.offers.price import AppliedOffer
 from shared.domain.offers.request import Request
@@ -53,3 +53,13 @@ def without(lost: Iterable[LockedUse], uses: Iterable[LockedUse]) -> tuple[Locke
     """Return the uses in `lost` of coupons that are in none of `uses`."""
     found = {use.coupon_id for use in uses}
     return tuple([use for use in lost if use.coupon_id not in found])
+
+
+def restorable(state: State, redemptions: Iterable[ActiveRedemption], cause: str) -> list[ActiveRedemption]:
+    """Return the redemptions that `cause` restores, sorted by coupon id so that the result is deterministic."""
+    found = [
+        redemption
+        for redemption in redemptions
+        if (campaign := state.campaigns.get(redemption.campaign_id)) is not None and cause in campaign.restore_on
+    ]
+    return sorted(found, key=lambda redemption: redemption.coupon_id)

@@ -30,12 +30,12 @@ from services.gateway.gateway import Gateway, command_id_of
 from services.gateway.guard import CanRedeem, CurrentGateway
 from services.gateway.native.bodies import read_body
 from services.gateway.problems import Problem
-from shared.domain.model.commands import RedeemCoupons
 from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import Customer, IdentityRules, e164, identifiers
 from shared.domain.model.ids import derived_id, order_key
 from shared.domain.model.money import MoneyError, format_minor, parse_minor
 from shared.domain.model.order import Order
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon, Verdict
 from shared.domain.offers.kinds import KINDS

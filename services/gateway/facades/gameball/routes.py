@@ -29,10 +29,11 @@ from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.parameters import Code, Name
 from services.gateway.problems import Problem
 from services.gateway.settings import MAX_LOCK_SECONDS
-from shared.domain.model.commands import Cause, IssueCoupons, LockCoupons, RedeemCoupons, ReleaseLock
+from shared.domain.model.commands import Cause, IssueCoupons, LockCoupons, ReleaseLock
 from shared.domain.model.ids import lock_reference, order_key
 from shared.domain.model.money import MoneyError, decimals, format_minor, naming, parse_minor
 from shared.domain.model.order import Line, Order, check_amounts, exact_line
+from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.quantity import parse_unit_price
 from shared.domain.model.verdicts import Verdict
 from shared.ledger.definitions import to_domain

@@ -11,7 +11,7 @@ from services.gateway.native.bodies import Body
 from shared.domain.model.commands import MAX_CREATED
 from shared.domain.model.customer import Customer
 from shared.domain.model.ids import order_key
-from shared.domain.model.money import MoneyError, decimals
+from shared.domain.model.money import MoneyError, decimals, half_up
 from shared.domain.model.order import ExactLine, Line, Order, check_amounts
 
 HUNDREDTHS: Final = 2
@@ -227,4 +227,4 @@ def hundredths(amount_minor: int, currency: str) -> int:
     if places <= HUNDREDTHS:
         return int(amount_minor * 10 ** (HUNDREDTHS - places))
     unit: int = 10 ** (places - HUNDREDTHS)
-    return (2 * amount_minor + unit) // (2 * unit)
+    return half_up(amount_minor, unit)

@@ -16,10 +16,11 @@ from services.gateway.guard import CanRead, CanRedeem, CanValidate, CurrentGatew
 from services.gateway.native.bodies import body_of, moment
 from services.gateway.native.parameters import Name, NameFilter
 from services.gateway.problems import Problem
-from shared.domain.model.commands import CancelOrder, LockCoupons, RedeemCoupons
+from shared.domain.model.commands import LockCoupons
 from shared.domain.model.ids import OrderKey, derived_id, lock_reference, order_key
 from shared.domain.model.money import MoneyError
 from shared.domain.model.order import SHIPPING, Order
+from shared.domain.model.order_commands import CancelOrder, RedeemCoupons
 from shared.domain.model.verdicts import AcceptedCoupon, RefusedCoupon, Verdict
 from shared.ledger import listing
 from shared.ledger.listing import Filter, Position, Redemption
