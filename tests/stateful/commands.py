@@ -20,7 +20,7 @@ from tests.ledger import PLACED_AT
 from tests.stateful import world
 from tests.stateful.model import Model
 
-ORDERS = 4
+ORDERS = 5
 FAR = timedelta(days=36_500)
 """A time after the database's counts as now."""
 LONG_BEFORE = timedelta(days=-400)
@@ -41,8 +41,8 @@ class Commands:
             (12, self.change),
             (7, self.pay),
             (4, self.fail),
-            (2, self.cancel),
-            (1, self.return_all),
+            (1.5, self.cancel),
+            (0.7, self.return_all),
             (8, self.return_part),
             (5, self.issue),
             (5, self.lock),
@@ -65,19 +65,20 @@ class Commands:
 
     def _codes(self, chance: Random, most: int) -> tuple[str, ...]:
         shared = [offer.shared_code for offer in self._model.offers.values() if offer.shared_code is not None]
-        known = [*shared, *self._model.coupons, "NO-SUCH"]
+        issued = [code for code in self._model.coupons if code not in shared][-4:]
+        known = [*shared, *issued, "NO-SUCH"]
         picks = chance.choices(known, k=chance.randint(1, most))
         return tuple(code.lower() if chance.random() < 0.5 else f" {code} " for code in picks)
 
     def _customer(self, chance: Random, order: int) -> Customer | None:
         """Return the customer of an order: mostly the same one."""
-        number = 2 * order if chance.random() < 0.85 else chance.randrange(len(world.CUSTOMERS))
+        number = 2 * order if chance.random() < 0.92 else chance.randrange(len(world.CUSTOMERS))
         return self._world.customer(number, chance.choice(SEGMENTS))
 
     def _version(self, chance: Random, *, complete: bool, changed: bool = False) -> RedeemCoupons:
         order, at, hold = chance.randrange(ORDERS), self._at(chance), chance.random() < 0.6
         cycle = chance.choice([0, 0, 0, 1, 2, 2, 3])
-        goods = order if chance.random() < 0.5 else chance.randrange(len(world.GOODS))
+        goods = order if chance.random() < 0.6 else chance.randrange(len(world.GOODS))
         content = self._world.content(order, goods, None if changed else at, cycle)
         codes = () if chance.random() < 0.1 else self._codes(chance, 3)
         if cycle and chance.random() < 0.5:
@@ -155,9 +156,9 @@ class Commands:
         if how < 2:
             lines = tuple((chance.choice("1234"), chance.randint(1, 2)) for _ in range(chance.randint(1, 2)))
         if how == 2:
-            amount = chance.choice(["0.01", "5.01", "30.00", "0.00"])
+            amount = chance.choice(["0.01", "0.77", "5.01", "30.00", "0.00"])
         if how == 3 or chance.random() < 0.1:
-            refunded = chance.choice(["0.01", "4.99", "12.34", "31.07", "120.00"])
+            refunded = chance.choice(["0.01", "0.77", "4.99", "12.34", "31.07", "120.00"])
         return ReturnOrder(
             next(self._ids), self._redeemed(chance), False, self._at(chance), lines=lines, amount=amount,
             refunded_amount=refunded, return_id=chance.choice([None, None, "r1", f"r{chance.randint(2, 99)}"]),

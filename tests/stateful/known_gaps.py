@@ -3,8 +3,6 @@
 Delete a line with its fault. After the last one, delete this file and `EngineMachine._foreseen`.
 """
 
-from datetime import datetime
-
 from shared.domain.model.commands import Command
 from shared.domain.model.order_commands import PayOrder, RedeemCoupons
 from tests.stateful.basket import Returned
@@ -13,15 +11,13 @@ from tests.stateful.model import Model
 from tests.stateful.placing import Version
 
 
-def known_gap(model: Model, command: Command, now: datetime) -> bool:
-    """Return whether the answer to a command is known to be wrong. `now`: not later than the database's time."""
+def known_gap(model: Model, command: Command) -> bool:
+    """Return whether the answer to a command is known to be wrong."""
     match command:
         case RedeemCoupons():
             return _is_gap_of_version(model, model.version(command))
         case PayOrder():
-            # Dated before the end of the hold, but arriving after it.
-            is_late = model.phase(command.order_id) == "lapsed" and command.at is not None and command.at <= now
-            return is_late or _has_lost_beside_returned(model, command.order_id)
+            return _has_lost_beside_returned(model, command.order_id)
         case _:
             return False
 
@@ -33,13 +29,6 @@ def _is_gap_of_version(model: Model, version: Version) -> bool:
     is_older = order.last_version is not None and version.at < order.last_version
     return any(
         (
-            # A closed order that is placed again keeps a discount that is larger than the order.
-            meaning == "again"
-            and sum(use.whole for use in model.uses_of(version.order_id).values()) > version.content.amount,
-            # A lapsed order is placed again with the same content.
-            meaning == "same" and model.phase(version.order_id) == "lapsed",
-            # A part was returned, then a change arrives that is dated before it.
-            meaning == "change" and any(part.at > version.at for part in order.parts),
             # All of the order was returned in parts that are dated before it: it redeems its coupons.
             _is_returned_before_it_is_placed(version, order),
             # A request that adds to an order is dated before the last change, whose time it replaces.

@@ -53,7 +53,7 @@ class Model(Ending):
             case RedeemCoupons():
                 return self._redeem(command)
             case PayOrder():
-                return self._pay(command, _not_later(command.at, now))
+                return self._pay(command, _not_later(command.at, now), now)
             case FailPayment():
                 return self._fail(command, _not_later(command.at, now))
             case CancelOrder():

@@ -87,7 +87,8 @@ class Placing(Choosing):
         if claims and not command.changed and order.status == "paid":
             claims = False
         if same and not claims and not self._names_new_lock(version) and set(version.codes) == order.codes:
-            return "same"
+            is_later = order.last_version is not None and version.at > order.last_version
+            return "change" if is_later and self.phase(version.order_id) in {"lapsed", "released"} else "same"
         if order.last_version is not None and version.at < order.last_version:
             return "older"
         return "change" if command.changed else other
@@ -122,10 +123,10 @@ class Placing(Choosing):
         if meaning == "another":
             return Answer("refused", refused=tuple((code, "order_mismatch") for code in version.codes or ("",)))
         if order is not None and meaning == "change":
-            return self._change(version, order)
+            return self._change(version, order, again=False)
         return self._judge(version, order, meaning)
 
-    def _change(self, version: Version, order: Order) -> Answer:
+    def _change(self, version: Version, order: Order, *, again: bool) -> Answer:
         raise NotImplementedError
 
     def _is_other_order(self, order: Order, version: Version) -> bool:
@@ -173,6 +174,8 @@ class Placing(Choosing):
         all_returned = is_new and bool(counting) and (
             Returned.of(counting, version.content, before_coupons).is_everything
         )  # fmt: skip
+        if order is not None and meaning == "again" and not all_returned and self.uses_of(version.order_id):
+            return self._change(version, order, again=True)
         request.closed = meaning == "closed" or all_returned
         has = self.has(version.order_id)
         named: dict[str, Candidate | str] = {
@@ -193,7 +196,7 @@ class Placing(Choosing):
             order.status = "returned"
             order.closed["returned"] = max(part.at for part in counting)
         elif meaning != "closed":
-            order = self._place(version, order, request.customer_key, counting, again=meaning == "again")
+            order = self.place(version, order, request.customer_key, counting, again=meaning == "again")
         if not taken or order is None:
             return Answer("refused", (), tuple(refused.items())) if refused else NOTHING
         if command.hold and not is_paid:
@@ -212,7 +215,7 @@ class Placing(Choosing):
             return list(order.parts)
         return [part for part in order.parts if part.at >= version.at]
 
-    def _place(
+    def place(
         self, version: Version, order: Order | None, key: str | None, parts: Sequence[Part], *, again: bool
     ) -> Order:
         """Record an order that is placed, or named once more."""

@@ -61,7 +61,7 @@ class EngineMachine(LedgerMachine):
 
     def _send_one(self, command: Command) -> None:
         has_gaps = isinstance(command, RedeemCoupons | PayOrder)
-        if not (has_gaps and known_gap(self._foreseen(command), command, self.now)):
+        if not (has_gaps and known_gap(self._foreseen(command), command)):
             self._add(command)
 
     def _foreseen(self, last: Command) -> Model:

@@ -70,14 +70,14 @@ class World:
         n = self.number
         return [
             Offer(f"single-{n}", percent=10, per_coupon=1, starts_at=STARTS_AT),
-            Offer(f"pair-{n}", off_minor=100, shared_code=f"PAIR{n}", per_coupon=3, priority=5, group="g", per_day=2,
+            Offer(f"pair-{n}", off_minor=100, shared_code=f"PAIR{n}", per_coupon=2, priority=5, group="g", per_day=2,
                   starts_at=STARTS_AT, restored_on=frozenset({"cancelled"})),
-            Offer(f"head-{n}", off_minor=200, shared_code=f"HEAD{n}", per_customer=2, group="g", budget=900,
+            Offer(f"head-{n}", off_minor=200, shared_code=f"HEAD{n}", per_customer=1, group="g", budget=900,
                   starts_at=STARTS_AT),
-            Offer(f"total-{n}", percent=5, per_coupon=1, per_customer=2, in_total=3, at_most=2, starts_at=STARTS_AT),
+            Offer(f"total-{n}", percent=5, per_coupon=1, per_customer=1, in_total=2, at_most=2, starts_at=STARTS_AT),
             Offer(f"alone-{n}", off_minor=4_000, per_coupon=2, alone=True, holder_only=True, coupons_per_customer=2,
                   coupons_total=3, starts_at=STARTS_AT),
-            Offer(f"vip-{n}", percent=33, shared_code=f"VIP{n}", segments=frozenset({"vip", "staff"}), in_total=3,
+            Offer(f"vip-{n}", percent=33, shared_code=f"VIP{n}", segments=frozenset({"vip", "staff"}), in_total=2,
                   starts_at=STARTS_AT),
             Offer(f"often-{n}", off_minor=301, shared_code=f"OFTEN{n}", per_coupon=2, recurring=True, minimum=1_000,
                   budget=2_000, starts_at=STARTS_AT),
