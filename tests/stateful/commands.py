@@ -72,7 +72,7 @@ class Commands:
 
     def _customer(self, chance: Random, order: int) -> Customer | None:
         """Return the customer of an order: mostly the same one."""
-        number = 2 * order if chance.random() < 0.92 else chance.randrange(len(world.CUSTOMERS))
+        number = 2 * order % len(world.CUSTOMERS) if chance.random() < 0.92 else chance.randrange(len(world.CUSTOMERS))
         return self._world.customer(number, chance.choice(SEGMENTS))
 
     def _version(self, chance: Random, *, complete: bool, changed: bool = False) -> RedeemCoupons:
