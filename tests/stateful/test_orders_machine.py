@@ -4,13 +4,10 @@ After every step the totals of coupons and campaigns are the sums of their entri
 own, no limit is exceeded, and no order gets more off than it costs. A repeated command changes nothing.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
-from itertools import count
+from random import Random
 from typing import Any
-
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from schemas.campaigns import CampaignDefinition
 from shared.domain.model.commands import Command
@@ -18,15 +15,15 @@ from shared.domain.model.customer import Customer
 from shared.domain.model.order import Line, Order
 from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
 from shared.domain.model.verdicts import Verdict
-from shared.ledger.audit import audit
 from shared.ledger.campaigns import save
-from shared.ledger.engine import Engine
 from tests.ledger import PLACED_AT, definition
-from tests.stateful.test_engine_machine import Bench, bench
+from tests.stateful.bench import LedgerMachine, run
 
 EXAMPLES = 60
-"""About half a minute; a failure is not shrunk, which takes a database many minutes."""
+"""About half a minute."""
 STEPS = 30
+ORDERS = 4
+MINUTES = 30
 
 GOODS = (
     (Line("1", "boots", 1, 6_000), Line("2", "socks", 2, 2_000)),
@@ -43,18 +40,8 @@ LIMITS: dict[str, dict[str, Any]] = {
     "vip": {"uses_per_coupon": 2, "uses_total": 2},
 }
 
-orders = st.integers(0, 3)
-minutes = st.integers(0, 30)
-goods = st.sampled_from(GOODS)
-codes = st.lists(st.sampled_from(sorted(LIMITS)), max_size=3, unique=True)
-segments = st.sampled_from([None, (), ("vip",)])
-parts: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    st.lists(st.tuples(st.sampled_from("123"), st.integers(1, 2)), min_size=1, max_size=2).map(
-        lambda units: {"lines": tuple(units)}
-    ),
-    st.sampled_from(["0.01", "5.00", "99.00"]).map(lambda amount: {"amount": amount}),
-    st.sampled_from(["0.01", "5.00", "99.00"]).map(lambda amount: {"refunded_amount": amount, "return_id": "r"}),
-)
+SEGMENTS = (None, (), ("vip",))
+AMOUNTS = ("0.01", "5.00", "99.00")
 
 COUPONS = """
 SELECT code, campaign_id, held_uses, used_uses, uses_limit,
@@ -75,7 +62,7 @@ FROM meters LEFT JOIN LATERAL (
 ) entry ON true
 WHERE campaign_id = ANY($1) GROUP BY campaign_id, customer_key
 """
-ORDERS = """
+OFF_ORDERS = """
 SELECT order_id, amount_minor,
        (SELECT coalesce(sum(used_minor), 0) FROM ledger_entries one WHERE one.order_id = orders.order_id) AS redeemed,
        (SELECT coalesce(sum(discount_minor), 0) FROM lock_uses JOIN locks USING (lock_reference)
@@ -98,89 +85,79 @@ def campaigns(number: int) -> list[CampaignDefinition]:
     ]
 
 
-class OrdersMachine(RuleBasedStateMachine):
-    """Executes each command at once, and then again under the same id and under another one."""
+class OrdersMachine(LedgerMachine):
+    """Executes each command at once, and now and then an earlier one again."""
 
-    bench: Bench
-
-    @initialize()
-    def begin(self) -> None:
-        self.number = next(self.bench.examples)
-        self.engine = Engine(self.bench.pool)
-        self.ids = count(1)
+    def __init__(self) -> None:
+        super().__init__()
         self.sent: list[tuple[Command, Verdict]] = []
         self.campaigns = campaigns(self.number)
-        self._await(save(self.bench.pool, self.campaigns))
+        self.wait_for(save(self.bench.pool, self.campaigns))
 
-    def _await(self, awaitable: Any) -> Any:
-        return self.bench.runner.run(awaitable)
+    def steps(self) -> list[tuple[float, Callable[[Random], None]]]:
+        return [
+            (10, self._place_or_change), (5, self._pay_fail_or_cancel), (4, self._return_whole_or_in_part),
+            (2, self._expire_a_hold), (2, self._repeat),
+        ]  # fmt: skip
 
-    def _id(self) -> str:
-        return f"/orders {self.number}-{next(self.ids)}"
-
-    def _order_id(self, order: int) -> str:
-        return f"of {self.number}-{order}"
+    def _order_id(self, chance: Random) -> str:
+        return f"of {self.number}-{chance.randrange(ORDERS)}"
 
     def _execute(self, command: Command) -> Verdict:
-        [answer] = self._await(self.engine.execute([command]))
+        [answer] = self.execute([command])
         assert isinstance(answer, Verdict), (command, answer)
         return answer
 
     def _send(self, command: Command) -> None:
         verdict = self._execute(command)
         self.sent.append((command, verdict))
-        self._await(self._check())
+        self.wait_for(self._check())
 
     # Commands
 
-    @rule(
-        order=orders, minute=minutes, lines=goods, names=codes, customer=st.sampled_from(["ann", "bob"]),
-        segment=segments, hold=st.booleans(), complete=st.booleans(), changed=st.booleans(),
-        cycle=st.sampled_from([0, 1, 2]),
-    )  # fmt: skip
-    def place_or_change(
-        self, *, order: int, minute: int, lines: tuple[Line, ...], names: list[str], customer: str,
-        segment: tuple[str, ...] | None, hold: bool, complete: bool, changed: bool, cycle: int,
-    ) -> None:  # fmt: skip
-        at = PLACED_AT + timedelta(minutes=minute)
+    def _place_or_change(self, chance: Random) -> None:
+        lines, hold, changed = chance.choice(GOODS), chance.random() < 0.5, chance.random() < 0.5
+        at, cycle = PLACED_AT + timedelta(minutes=chance.randint(0, MINUTES)), chance.choice([0, 1, 2])
         content = Order(
-            self._order_id(order), "USD", sum(line.amount_minor for line in lines), lines,
+            self._order_id(chance), "USD", sum(line.amount_minor for line in lines), lines,
             placed_at=None if changed else at, subscription_id=f"sub {self.number}" if cycle else None, cycle=cycle,
         )  # fmt: skip
+        codes = chance.sample(sorted(LIMITS), chance.randint(0, 3))
+        customer = Customer(f"{chance.choice(['ann', 'bob'])}-{self.number}", segments=chance.choice(SEGMENTS))
         command = RedeemCoupons(
-            self._id(), content, tuple([f"{name}-{self.number}" for name in names]),
-            Customer(f"{customer}-{self.number}", segments=segment), hold=hold,
-            hold_seconds=3_600 if hold else 0, at=at, takeover=hold, complete=complete or changed, changed=changed,
+            self.new_id(), content, tuple([f"{name}-{self.number}" for name in codes]), customer, hold=hold,
+            hold_seconds=3_600 if hold else 0, at=at, takeover=hold, complete=changed or chance.random() < 0.5,
+            changed=changed,
         )  # fmt: skip
         self._send(command)
 
-    @rule(order=orders, minute=minutes, kind=st.sampled_from([PayOrder, FailPayment, FailPayment, CancelOrder]))
-    def pay_fail_or_cancel(self, order: int, minute: int, kind: type[PayOrder | FailPayment | CancelOrder]) -> None:
-        self._send(kind(self._id(), self._order_id(order), at=PLACED_AT + timedelta(minutes=minute)))
+    def _pay_fail_or_cancel(self, chance: Random) -> None:
+        kind = chance.choice([PayOrder, PayOrder, FailPayment, FailPayment, CancelOrder])
+        at = PLACED_AT + timedelta(minutes=chance.randint(0, MINUTES))
+        self._send(kind(self.new_id(), self._order_id(chance), at=at))
 
-    @rule(order=orders, minute=minutes, part=st.none() | parts)
-    def return_whole_or_in_part(self, order: int, minute: int, part: dict[str, Any] | None) -> None:
-        at = PLACED_AT + timedelta(minutes=minute)
-        self._send(ReturnOrder(self._id(), self._order_id(order), part is None, at, **(part or {})))
+    def _return_whole_or_in_part(self, chance: Random) -> None:
+        parts: list[dict[str, Any]] = [
+            {"lines": tuple((chance.choice("123"), chance.randint(1, 2)) for _ in range(chance.randint(1, 2)))},
+            {"amount": chance.choice(AMOUNTS)},
+            {"refunded_amount": chance.choice(AMOUNTS), "return_id": "r"},
+        ]
+        part = None if chance.random() < 0.2 else chance.choice(parts)
+        at = PLACED_AT + timedelta(minutes=chance.randint(0, MINUTES))
+        self._send(ReturnOrder(self.new_id(), self._order_id(chance), part is None, at, **(part or {})))
 
-    @rule(order=orders)
-    def expire_a_hold(self, order: int) -> None:
-        self._await(
-            self.bench.owner.execute(
-                "UPDATE locks SET expires_at = now() - interval '1 second' WHERE lock_reference = $1",
-                f"order:{self._order_id(order)}",
-            )
-        )
+    def _expire_a_hold(self, chance: Random) -> None:
+        self.let_expire(f"order:{self._order_id(chance)}")
 
-    @precondition(lambda self: self.sent)
-    @rule(pick=st.integers(0, 40))
-    def repeat(self, pick: int) -> None:
+    def _repeat(self, chance: Random) -> None:
         """Deliver a command again: it gets the recorded answer, and no entry is added."""
-        command, before = self.sent[pick % len(self.sent)]
-        entries = self._await(self._entries())
+        if not self.sent:
+            return
+        command, before = chance.choice(self.sent)
+        entries = self.wait_for(self._entries())
         again = self._execute(command)
         assert (again.outcome, again.accepted, again.refused) == (before.outcome, before.accepted, before.refused)
-        assert self._await(self._entries()) == entries
+        assert self.wait_for(self._entries()) == entries
 
     # Checks
 
@@ -207,26 +184,10 @@ class OrdersMachine(RuleBasedStateMachine):
             assert one["held"] + one["used"] <= most, dict(one)
             if "spend_total" in limits and not one["customer_key"].int:
                 assert one["held_money"] + one["used_money"] <= 2_000
-        for one in await self.bench.pool.fetch(ORDERS, f"of {self.number}-%"):
+        for one in await self.bench.pool.fetch(OFF_ORDERS, f"of {self.number}-%"):
             assert one["redeemed"] >= 0, dict(one)
             assert one["redeemed"] + one["held"] <= one["amount_minor"], dict(one)
 
-    def teardown(self) -> None:
-        assert self._await(audit(self.bench.pool)).findings == ()
-
 
 def test_totals_and_limits_hold_for_any_life_of_orders(database_url: str) -> None:
-    with bench(database_url) as shared:
-        machine = type("Machine", (OrdersMachine,), {"bench": shared})
-        run_state_machine_as_test(
-            machine,
-            settings=settings(
-                max_examples=EXAMPLES,
-                stateful_step_count=STEPS,
-                deadline=None,
-                derandomize=True,
-                database=None,
-                suppress_health_check=list(HealthCheck),
-                phases=(Phase.generate,),
-            ),
-        )
+    run(OrdersMachine, database_url, examples=EXAMPLES, steps=STEPS)

@@ -1,7 +1,7 @@
 """Campaigns, customers and orders for the state machine: few of each, with tight limits, so that they interact."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from schemas.campaigns import CampaignDefinition
@@ -42,6 +42,19 @@ CHANGES: tuple[dict[str, Any], ...] = (
 )
 """Changes of a campaign while it is used."""
 
+GOODS: tuple[tuple[tuple[str, int, int], ...], ...] = (
+    (("1", 2, 5_000), ("2", 1, 2_500)),
+    (("1", 1, 5_000), ("2", 1, 2_500), ("3", 3, 333)),
+    (("1", 1, 100), ("2", 1, 50)),
+    (("2", 2, 2_500),),
+    (),
+)
+"""What an order may consist of: (line, units, price). The third is below a minimum and less than some discounts. The
+last names no lines, only its amount.
+"""
+WITHOUT_LINES = 7_777
+"""The amount of an order without lines."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -57,16 +70,22 @@ class World:
         n = self.number
         return [
             Offer(f"single-{n}", percent=10, per_coupon=1, starts_at=STARTS_AT),
-            Offer(f"pair-{n}", off_minor=100, shared_code=f"PAIR{n}", per_coupon=3, priority=5, group="g", per_day=2,
+            Offer(f"pair-{n}", off_minor=100, shared_code=f"PAIR{n}", per_coupon=2, priority=5, group="g", per_day=2,
                   starts_at=STARTS_AT, restored_on=frozenset({"cancelled"})),
-            Offer(f"head-{n}", off_minor=200, shared_code=f"HEAD{n}", per_customer=2, group="g", budget=900,
+            Offer(f"head-{n}", off_minor=200, shared_code=f"HEAD{n}", per_customer=1, group="g", budget=900,
                   starts_at=STARTS_AT),
-            Offer(f"total-{n}", percent=5, per_coupon=1, per_customer=2, in_total=3, at_most=2, starts_at=STARTS_AT),
+            Offer(f"total-{n}", percent=5, per_coupon=1, per_customer=1, in_total=2, at_most=2, starts_at=STARTS_AT),
             Offer(f"alone-{n}", off_minor=4_000, per_coupon=2, alone=True, holder_only=True, coupons_per_customer=2,
                   coupons_total=3, starts_at=STARTS_AT),
+            Offer(f"vip-{n}", percent=33, shared_code=f"VIP{n}", segments=frozenset({"vip", "staff"}), in_total=2,
+                  starts_at=STARTS_AT),
+            Offer(f"often-{n}", off_minor=301, shared_code=f"OFTEN{n}", per_coupon=2, recurring=True, minimum=1_000,
+                  budget=2_000, starts_at=STARTS_AT),
+            Offer(f"rest-{n}", percent=20, shared_code=f"REST{n}", per_coupon=5, minimum=4_000, rejudged=True,
+                  starts_at=STARTS_AT),
         ]  # fmt: skip
 
-    def customer(self, number: int) -> Customer | None:
+    def customer(self, number: int, segments: tuple[str, ...] | None = None) -> Customer | None:
         named = CUSTOMERS[number]
         if named is None:
             return None
@@ -74,7 +93,14 @@ class World:
         return Customer(
             None if customer_id is None else f"{customer_id}-{self.number}",
             None if email is None else f" {email.title()}-{self.number}@example.com",
+            segments=segments,
         )
+
+    @property
+    def identifiers(self) -> list[str]:
+        """Return every identifier of a customer, as the ledger stores it."""
+        names = {one for named in CUSTOMERS if named is not None for one in named if one is not None}
+        return [f"{name}-{self.number}{at}" for name in sorted(names) for at in ("", "@example.com")]
 
     def order_id(self, number: int) -> str:
         return f"order-{self.number}-{number}"
@@ -86,6 +112,15 @@ class World:
             lines = (Line("1", "p1", 2, 5_000), Line("2", "p2", 1, 2_500))
         amount = sum(line.amount_minor for line in lines)
         return Order(self.order_id(number), "USD", amount, lines, placed_at=PLACED_AT + timedelta(days=day))
+
+    def content(self, number: int, goods: int, at: datetime | None, cycle: int) -> Order:
+        """Return an order of some goods; with a cycle, it is one of a subscription."""
+        lines = tuple(Line(line_id, f"p{line_id}", units, price) for line_id, units, price in GOODS[goods])
+        amount = sum(line.amount_minor for line in lines) or WITHOUT_LINES
+        return Order(
+            self.order_id(number), "USD", amount, lines, placed_at=at,
+            subscription_id=f"subscription-{self.number}" if cycle else None, cycle=cycle,
+        )  # fmt: skip
 
     def reference(self, number: int) -> str:
         return f"lock-{self.number}-{number}"
@@ -120,6 +155,13 @@ def definition(offer: Offer) -> CampaignDefinition:
             "group": offer.group,
             "max_coupons": offer.at_most,
         },
-        eligibility={"holder_only": offer.holder_only, "currency": "USD"},
+        eligibility={
+            "holder_only": offer.holder_only,
+            "currency": "USD",
+            "segments_any": sorted(offer.segments),
+            "min_order_amount": f"{offer.minimum / 100:.2f}" if offer.minimum else None,
+        },
+        recurring=offer.recurring,
+        on_return="rejudge" if offer.rejudged else "share",
         restore_on=[f"order.{how}" for how in sorted(offer.restored_on)],
     )
