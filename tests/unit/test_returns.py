@@ -11,7 +11,7 @@ from shared.domain.model.reasons import Reason
 from shared.domain.model.state import ActiveRedemption, PartReturn, State
 from shared.domain.orders import returns as returning
 from shared.domain.orders.return_shares import shares
-from tests.builders import MINUTE, NOW, campaign, fixed, line, only_reason, order
+from tests.builders import MINUTE, NOW, Scope, campaign, fixed, line, only_reason, order
 from tests.returned_goods import PLACED, goods, left, numbers, restored_shares, shop
 
 UnitsBack = tuple[str, str, int, int, tuple[Any, ...], tuple[int, ...]]
@@ -29,9 +29,9 @@ UNITS: list[UnitsBack] = [
 @pytest.mark.parametrize("case", UNITS, ids=lambda one: f"{one[0]}, {one[1]}")
 def test_units_restore_their_share_rounded_on_all_returns_so_far(case: UnitsBack) -> None:
     currency, _, unit, off, parts, shares = case
-    world = shop(discount=fixed(off), currency=currency)
+    world = shop(discount=fixed(off), currency=currency, scope=Scope(product_ids=frozenset({"product-1"})))
     # A second line, not eligible and not returned, keeps this from being a whole return.
-    lines = (line("1", unit, 3), line("2", 0, 1))
+    lines = (line("1", unit, 3), line("2", 1, 1))
     world.redeem("A", to=goods(*lines, currency=currency))
     verdicts = [world.part(part, at=PLACED + number * MINUTE) for number, part in enumerate(parts, 1)]
     assert tuple(restored_shares(verdict)[0] for verdict in verdicts) == shares

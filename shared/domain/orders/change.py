@@ -178,16 +178,16 @@ def _verdict(
     request, known, hold, order = placing.request, placing.known, placing.hold, command.order
     effects = Effects(command, placing, redemption_id(command.command_id))
     by_id = {_of(use): use for use in applied}
-    customer_key = request.customer_key
+    new = [use for use in applied if _of(use) not in has]
+    holds, customer_key = _holds(command, known), request.customer_key
+    if holds and new and customer_key is None:  # a guest's order takes over the lock of a customer
+        customer_key = customer_of(request, new[0])
     for coupon_id, use in has.items():
         if isinstance(use, ActiveRedemption):
             settle_redemption(effects, use, by_id.get(coupon_id))
         elif hold is not None:
-            settle_hold(effects, hold, use, by_id.get(coupon_id))
-    new = [use for use in applied if _of(use) not in has]
-    holds = _holds(command, known)
+            settle_hold(effects, hold, use, by_id.get(coupon_id), customer_key)
     if holds:
-        customer_key = customer_of(request, new[0]) if customer_key is None and new else customer_key
         uses, entries = hold_uses(command, request, new, customer_key)
         effects.uses += uses
         effects.entries += entries
@@ -254,13 +254,14 @@ def _order_change(
     known, request = placing.known, placing.request
     if known is None:
         raise AssertionError("only a known order can change")
-    change = None
+    change, at = None, command.order.placed_at or request.at
     if placing.placed_again:
         change = placing_change(command, known, customer_key, request.now, placed_again=True)
     if change is None:
         change = OrderChange(
             command.order.order_id, known.status, placed_at=placing_time(command, known),
-            changed_at=command.order.placed_at or request.at, customer_key=customer_key, order=command.order,
+            changed_at=at if known.changed_at is None else max(at, known.changed_at),
+            customer_key=customer_key, order=command.order,
             codes=command.recorded_codes if command.complete else codes_with(known, command),
         )  # fmt: skip
     if command.hold:

@@ -28,6 +28,7 @@ from shared.domain.orders.closed import is_closed
 from shared.domain.orders.life_cycle import Effect, phase_of, row_of
 from shared.domain.orders.return_shares import shares
 from shared.domain.orders.returns import paid_minor
+from shared.domain.orders.uses import before_returns
 
 
 def pay(command: PayOrder, state: State, now: datetime) -> Verdict:
@@ -149,7 +150,7 @@ def _judge_lost(command: PayOrder, state: State, now: datetime, hold: LockState,
     if known is None or order is None:
         message = "The order gave up its coupons before it was paid, and its amounts aren't known."
         return _Lost([], [_lost_refused(state, locked, Reason.LOCK_EXPIRED, message) for locked in hold.lost], at)
-    earlier: list[ActiveRedemption | LockedUse] = [*known.redemptions.values(), *hold.uses]
+    earlier: list[ActiveRedemption | LockedUse] = [*before_returns(known.redemptions.values()), *hold.uses]
     as_placed = RedeemCoupons(command.command_id, order, customer=known.customer, at=at, channel=command.channel)
     request = Request(as_placed, state, now, at, hold.customer_key, order=order, order_id=command.order_id)
     request.existing = existing_coupons(state, earlier)

@@ -30,6 +30,7 @@ from shared.domain.orders.classify import placing_event
 from shared.domain.orders.closed import is_closed, is_placed_again, last_closed_at, paid_since_closed
 from shared.domain.orders.life_cycle import Effect, OrderEvent, Phase, Row, phase_of, row_of
 from shared.domain.orders.returns import is_fully_returned
+from shared.domain.orders.uses import before_returns
 
 
 def placed_at_of(command: RedeemCoupons) -> datetime | None:
@@ -189,7 +190,9 @@ def _fully_returned_before(command: RedeemCoupons, known: OrderState, now: datet
     parts = parts_for(command, known, now, placed_again=placed_again)
     if not is_fully_returned(parts, command.order, command.order.amount_minor if paid is None else paid):
         return known
-    return replace(known, status="returned", returned_at=max(part.at for part in parts))
+    # Parts that a slower clock dated before the placing are about this order, so it isn't placed again after them.
+    placed_at = placed_at_of(command) or now
+    return replace(known, status="returned", returned_at=max(placed_at, *[part.at for part in parts]))
 
 
 def _request(
@@ -212,11 +215,7 @@ def _request(
     request.order_id = order.order_id
     earlier: list[ActiveRedemption | LockedUse] = []
     if known is not None and not complete:
-        # A partial return doesn't make room for another coupon: the full discount still counts.
-        earlier += [
-            use if use.discount_minor == use.burned_minor else replace(use, discount_minor=use.burned_minor)
-            for use in known.redemptions.values()
-        ]
+        earlier += before_returns(known.redemptions.values())
     if hold is not None and not complete:
         earlier += hold.uses
     if earlier:

@@ -143,10 +143,13 @@ def _goods_for(refunded_minor: int, order: Order, paid: int) -> int:
 
 
 def is_fully_returned(parts: Iterable[PartReturn], order: Order, paid: int) -> bool:
-    """Return whether `parts` are all of the order: every unit of every line, or goods of the order's amount."""
+    """Return whether `parts` are all of the order: every unit of every line that costs something, or goods of the
+    order's amount. Free samples and rebates don't have to come back.
+    """
     returned = returned_so_far(parts, order, paid)
     ordered = {line_id: units for line_id, units in quantities_of(order.lines).items() if units > 0}
-    if ordered and returned.units == ordered:
+    costly = {line.line_id for line in order.lines if line.amount_minor > 0} or ordered.keys()
+    if ordered and all(returned.units.get(one) == units for one, units in ordered.items() if one in costly):
         return True
     if returned.amount_minor <= 0 and returned.refunded_minor is None:
         return False

@@ -118,9 +118,11 @@ def restore_returned(effects: Effects) -> None:
     effects.entries += ends_after_restore(request.state, redemptions, request.at)
 
 
-def settle_hold(effects: Effects, hold: LockState, use: LockedUse, keeps: AppliedOffer | None) -> None:
-    """Release a coupon that the order holds, or hold it with its discount on the changed order."""
-    currency, customer_key = effects.command.order.currency, effects.placing.request.customer_key
+def settle_hold(
+    effects: Effects, hold: LockState, use: LockedUse, keeps: AppliedOffer | None, customer_key: CustomerKey | None
+) -> None:
+    """Release a coupon that the order holds, or hold it for `customer_key` with its discount on the changed order."""
+    currency = effects.command.order.currency
     if keeps is None:
         effects.entries.append(released(hold, use))
         return

@@ -1,6 +1,7 @@
 """Steps that several decisions about orders have in common: whose use it is, what is held, what is restored."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from shared.domain.coupons.entries import counted_at, held, subscription_of, uses_of
 from shared.domain.model.customer import CustomerKey
@@ -63,3 +64,11 @@ def restorable(state: State, redemptions: Iterable[ActiveRedemption], cause: str
         if (campaign := state.campaigns.get(redemption.campaign_id)) is not None and cause in campaign.restore_on
     ]
     return sorted(found, key=lambda redemption: redemption.coupon_id)
+
+
+def before_returns(redemptions: Iterable[ActiveRedemption]) -> list[ActiveRedemption]:
+    """Return the redemptions with their full discounts: a return in part doesn't make room for another coupon."""
+    return [
+        use if use.discount_minor == use.burned_minor else replace(use, discount_minor=use.burned_minor)
+        for use in redemptions
+    ]
