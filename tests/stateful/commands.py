@@ -77,11 +77,11 @@ class Commands:
 
     def _version(self, chance: Random, *, complete: bool, changed: bool = False) -> RedeemCoupons:
         order, at, hold = chance.randrange(ORDERS), self._at(chance), chance.random() < 0.6
-        cycle = chance.choice([0, 0, 0, 1, 2, 2, 3])
+        cycle = chance.choice([0, 0, 1, 1, 2, 2, 3])
         goods = order if chance.random() < 0.6 else chance.randrange(len(world.GOODS))
         content = self._world.content(order, goods, None if changed else at, cycle)
         codes = () if chance.random() < 0.1 else self._codes(chance, 3)
-        if cycle and chance.random() < 0.5:
+        if cycle and chance.random() < 0.7:
             codes = (*codes, self._recurring)
         return RedeemCoupons(
             next(self._ids), content, codes, self._customer(chance, order), self._lock_of(chance),
@@ -128,6 +128,24 @@ class Commands:
                 return replace(command, at=self._at(chance))
             return replace(command, return_id=f"r{chance.randint(2, 99)}")
         return command
+
+    def second_attempt(self, chance: Random) -> list[Command]:
+        """Return what follows an order that holds coupons: its payment fails or not, its customer places another order
+        with the same coupons, and then the first is paid after all.
+        """
+        held = [order_id for order_id in self._model.orders if self._model.phase(order_id) == "held"]
+        version = self._version(chance, complete=True)
+        if not held:
+            return [version]
+        order_id = chance.choice(held)
+        codes, customer = tuple(self._model.has(order_id)), self._model.orders[order_id].customer
+        failed: list[Command] = []
+        if chance.random() < 0.5:
+            failed = [FailPayment(next(self._ids), order_id, self._at(chance))]
+        again = replace(
+            version, codes=codes, customer=customer, atomic=False, hold=True, hold_seconds=3_600, takeover=True
+        )
+        return [*failed, again, PayOrder(next(self._ids), order_id, self._at(chance))]
 
     def fail(self, chance: Random) -> Command:
         return FailPayment(next(self._ids), self._order_that_is(chance, "held"), self._at(chance))

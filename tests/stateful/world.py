@@ -79,8 +79,8 @@ class World:
                   coupons_total=3, starts_at=STARTS_AT),
             Offer(f"vip-{n}", percent=33, shared_code=f"VIP{n}", segments=frozenset({"vip", "staff"}), in_total=2,
                   starts_at=STARTS_AT),
-            Offer(f"often-{n}", off_minor=301, shared_code=f"OFTEN{n}", per_coupon=2, recurring=True, minimum=1_000,
-                  budget=2_000, starts_at=STARTS_AT),
+            Offer(f"often-{n}", off_minor=301, shared_code=f"OFTEN{n}", per_coupon=3, recurring=True, minimum=1_000,
+                  budget=2_500, starts_at=STARTS_AT),
             Offer(f"rest-{n}", percent=20, shared_code=f"REST{n}", per_coupon=5, minimum=4_000, rejudged=True,
                   starts_at=STARTS_AT),
         ]  # fmt: skip
