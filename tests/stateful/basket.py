@@ -179,7 +179,9 @@ class Returned:
 
     @property
     def is_everything(self) -> bool:
-        if self.units and self.units == self.content.units:
+        costly = {line_id for line_id, _, price in self.content.lines if price > 0} or self.content.units.keys()
+        units = self.content.units
+        if units and all(self.units.get(one) == units[one] for one in costly if one in units):
             return True
         return self.is_by_amount and self.goods + self._worth >= self.content.amount
 

@@ -194,7 +194,7 @@ class Placing(Choosing):
         is_paid = order is not None and order.is_paid
         if all_returned and order is not None:
             order.status = "returned"
-            order.closed["returned"] = max(part.at for part in counting)
+            order.closed["returned"] = max(version.at, *[part.at for part in counting])
         elif meaning != "closed":
             order = self.place(version, order, request.customer_key, counting, again=meaning == "again")
         if not taken or order is None:
