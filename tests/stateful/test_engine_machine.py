@@ -49,7 +49,8 @@ class EngineMachine(LedgerMachine):
     def steps(self) -> list[tuple[float, Callable[[Random], None]]]:
         return [
             (66, self._send), (4, self._attempt_again), (5, self._send_again), (4, self._deliver_again),
-            (1, self._reuse_an_id), (5, self._let_a_lock_expire), (3, self._change_a_campaign), (12, lambda _: self._run()),
+            (1, self._reuse_an_id), (5, self._let_a_lock_expire), (3, self._change_a_campaign),
+            (12, lambda _: self._run()),
         ]  # fmt: skip
 
     def _send(self, chance: Random) -> None:
