@@ -17,7 +17,7 @@ def known_gap(model: Model, command: Command) -> bool:
         case RedeemCoupons():
             return _is_gap_of_version(model, model.version(command))
         case PayOrder():
-            return _has_lost_beside_returned(model, command.order_id)
+            return _has_lost_beside_returned(model, command.order_id) or _has_other_segments(model, command.order_id)
         case _:
             return False
 
@@ -52,3 +52,13 @@ def _has_lost_beside_returned(model: Model, order_id: str) -> bool:
     hold = model.locks.get(f"order:{order_id}")
     has_returned = any(use.discount < use.whole for use in model.uses_of(order_id).values())
     return hold is not None and bool(hold.lost) and has_returned
+
+
+def _has_other_segments(model: Model, order_id: str) -> bool:
+    """Return whether the order named other segments of its customer than are known now. Its row doesn't keep them, so
+    the answer to a payment that judges what the order gave up depends on the batch.
+    """
+    order, hold = model.orders.get(order_id), model.locks.get(f"order:{order_id}")
+    if order is None or hold is None or order.customer is None or order.customer.segments is None:
+        return False
+    return frozenset(order.customer.segments) != model.known_segments(hold.customer_key)
