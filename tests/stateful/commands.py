@@ -41,7 +41,7 @@ class Commands:
             (14, self.place),
             (7, self.add),
             (10, self.change),
-            (3, self.swap),
+            (4, self.swap),
             (7, self.pay),
             (4, self.fail),
             (1.5, self.cancel),
@@ -126,7 +126,8 @@ class Commands:
         if not swaps:
             return version
         order_id, code = chance.choice(swaps)
-        customer = self._model.orders[order_id].customer
+        usual = 2 * int(order_id.rpartition("-")[2]) % len(world.CUSTOMERS)
+        customer = self._model.orders[order_id].customer or self._world.customer(usual)
         return replace(version, order=replace(version.order, order_id=order_id), codes=(code,), customer=customer)
 
     def _order_id(self, chance: Random) -> str:
