@@ -47,7 +47,7 @@ class Commands:
             (1.5, self.cancel),
             (0.7, self.return_all),
             (8, self.return_part),
-            (5, self.issue),
+            (7, self.issue),
             (5, self.lock),
             (2, self.release),
             (2, self.record),
@@ -213,7 +213,8 @@ class Commands:
 
     def issue(self, chance: Random) -> Command:
         command_id = next(self._ids)
-        names = chance.sample(self._world.names, chance.randint(1, 3))
+        own = [offer.name for offer in self._model.offers.values() if offer.shared_code is None]
+        names = chance.sample(own if chance.random() < 0.7 else self._world.names, chance.randint(1, 3))
         occasion = command_id if chance.random() < 0.6 else str(chance.randrange(5))
         number, segments = chance.randrange(1, len(world.CUSTOMERS)), chance.choice(SEGMENTS)
         customer = self._world.customer(number, segments)
