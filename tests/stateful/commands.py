@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count
 from random import Random
 
 from shared.domain.model.commands import (
@@ -34,17 +35,19 @@ class Commands:
 
     def __init__(self, named: world.World, model: Model, ids: Iterator[str]) -> None:
         self._world, self._model, self._ids = named, model, ids
+        self._new_orders = count(ORDERS)
         self._hour = 0
         self._makers: list[tuple[float, Callable[[Random], Command]]] = [
             (14, self.place),
             (7, self.add),
-            (12, self.change),
+            (10, self.change),
+            (4, self.swap),
             (7, self.pay),
             (4, self.fail),
             (1.5, self.cancel),
             (0.7, self.return_all),
             (8, self.return_part),
-            (5, self.issue),
+            (7, self.issue),
             (5, self.lock),
             (2, self.release),
             (2, self.record),
@@ -109,6 +112,24 @@ class Commands:
     def change(self, chance: Random) -> Command:
         return self._version(chance, complete=True, changed=True)
 
+    def swap(self, chance: Random) -> Command:
+        """Return a change of an order that names another coupon of the same campaign instead of the one that it has."""
+        version = self._version(chance, complete=True, changed=True)
+        coupons = self._model.coupons
+        swaps = [
+            (order_id, code)
+            for order_id in self._model.orders
+            for has in self._model.has(order_id)
+            for code in coupons
+            if code != has and coupons[code].campaign == coupons[has].campaign
+        ]
+        if not swaps:
+            return version
+        order_id, code = chance.choice(swaps)
+        usual = 2 * int(order_id.rpartition("-")[2]) % len(world.CUSTOMERS)
+        customer = self._model.orders[order_id].customer or self._world.customer(usual)
+        return replace(version, order=replace(version.order, order_id=order_id), codes=(code,), customer=customer)
+
     def _order_id(self, chance: Random) -> str:
         return self._world.order_id(chance.randrange(ORDERS))
 
@@ -142,8 +163,16 @@ class Commands:
         failed: list[Command] = []
         if chance.random() < 0.5:
             failed = [FailPayment(next(self._ids), order_id, self._at(chance))]
+        new = replace(version.order, order_id=self._world.order_id(next(self._new_orders)))
         again = replace(
-            version, codes=codes, customer=customer, atomic=False, hold=True, hold_seconds=3_600, takeover=True
+            version,
+            order=new,
+            codes=codes,
+            customer=customer,
+            atomic=False,
+            hold=True,
+            hold_seconds=3_600,
+            takeover=True,
         )
         return [*failed, again, PayOrder(next(self._ids), order_id, self._at(chance))]
 
@@ -184,7 +213,8 @@ class Commands:
 
     def issue(self, chance: Random) -> Command:
         command_id = next(self._ids)
-        names = chance.sample(self._world.names, chance.randint(1, 3))
+        own = [offer.name for offer in self._model.offers.values() if offer.shared_code is None]
+        names = chance.sample(own if chance.random() < 0.7 else self._world.names, chance.randint(1, 3))
         occasion = command_id if chance.random() < 0.6 else str(chance.randrange(5))
         number, segments = chance.randrange(1, len(world.CUSTOMERS)), chance.choice(SEGMENTS)
         customer = self._world.customer(number, segments)

@@ -130,7 +130,8 @@ def send(world: World, event: Made, *, hold: bool) -> Verdict:
 def end_of(events: Sequence[Made], *, hold: bool) -> End:
     world = shop()
     for event in events:
-        send(world, event, hold=hold)
+        world.run(command_of(event, world.command_id(), hold=hold))
+        check(world)
     state = world.state
     known, lock = state.orders.get("ORD1"), state.locks.get(order_hold("ORD1"))
     held = {one.coupon_id: one.discount_minor for one in lock.uses} if lock and lock.status == "open" else {}
