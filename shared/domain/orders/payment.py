@@ -151,7 +151,9 @@ def _judge_lost(command: PayOrder, state: State, now: datetime, hold: LockState,
         message = "The order gave up its coupons before it was paid, and its amounts aren't known."
         return _Lost([], [_lost_refused(state, locked, Reason.LOCK_EXPIRED, message) for locked in hold.lost], at)
     earlier: list[ActiveRedemption | LockedUse] = [*before_returns(known.redemptions.values()), *hold.uses]
-    as_placed = RedeemCoupons(command.command_id, order, customer=known.customer, at=at, channel=command.channel)
+    # The order's row doesn't keep the segments that it named; those that the ledger knows by now count.
+    customer = None if known.customer is None else replace(known.customer, segments=None)
+    as_placed = RedeemCoupons(command.command_id, order, customer=customer, at=at, channel=command.channel)
     request = Request(as_placed, state, now, at, hold.customer_key, order=order, order_id=command.order_id)
     request.existing = existing_coupons(state, earlier)
     in_currency = [use for use in earlier if use.currency == order.currency]
