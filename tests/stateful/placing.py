@@ -136,7 +136,8 @@ class Placing(Choosing):
         other_customer = None not in (order.customer_key, version.key) and not self.same(
             order.customer_key, version.key
         )
-        return version.command.changed or other_customer or order.content != version.content
+        is_older = order.last_version is not None and version.at < order.last_version
+        return other_customer or (not is_older and (version.command.changed or order.content != version.content))
 
     def _record_time(self, version: Version, order: Order) -> Answer:
         order.place(version.placed)

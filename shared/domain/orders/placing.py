@@ -191,7 +191,7 @@ def _fully_returned_before(command: RedeemCoupons, known: OrderState, now: datet
     if not is_fully_returned(parts, command.order, command.order.amount_minor if paid is None else paid):
         return known
     # Parts that a slower clock dated before the placing are about this order, so it isn't placed again after them.
-    placed_at = placed_at_of(command) or now
+    placed_at = placed_at_of(command) or command.at or now
     return replace(known, status="returned", returned_at=max(placed_at, *[part.at for part in parts]))
 
 
