@@ -21,7 +21,6 @@ from schemas.campaign_parts import (
     LimitsDefinition,
     Section,
     SourceDefinition,
-    WindowDefinition,
     is_stored,
 )
 from schemas.common import Currency, Metadata, Text, WrittenIdentifier, WrittenIdentifiers
@@ -36,6 +35,7 @@ from schemas.limits import (
     check_metadata,
     check_numbers,
 )
+from schemas.windows import WindowDefinition
 
 MAX_CONDITIONS: Final = 20
 """The most conditions of one campaign. Each is evaluated for every coupon that passes the other rules."""

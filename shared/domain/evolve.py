@@ -130,7 +130,8 @@ def _count_in_periods(state: State, entry: LedgerEntry, campaign: Campaign, deci
     issued = 1 if entry.kind == "issued" else 0
     if not (issued or entry.held_uses or entry.used_uses):
         return
-    for key in period_keys(campaign, entry.customer_key, entry.counted_at or decided_at):
+    coupon_id = None if issued else entry.coupon_id
+    for _, key in period_keys(campaign, entry.customer_key, coupon_id, entry.counted_at or decided_at):
         meter = state.period_meters.get(key)
         if meter is None:
             meter = state.period_meters[key] = Meter()
