@@ -76,7 +76,17 @@ def _terms(definition: CampaignDefinition) -> Iterator[Fact]:
         yield "returned in part", "judged again on what is left"
     if definition.restore_days:
         yield "restored after its end", f"valid for {count(definition.restore_days, 'day')} more"
-    yield "recurring", "each order of a subscription" if definition.recurring else None
+    yield "recurring", _recurring(definition)
+
+
+def _recurring(definition: CampaignDefinition) -> str | None:
+    if not definition.recurring:
+        return None
+    cycles = definition.recurring_cycles
+    if cycles is None:
+        return "each order of a subscription"
+    orders = "first order" if cycles == 1 else f"first {cycles} orders"
+    return f"the {orders} of a subscription that cost{'s' if cycles == 1 else ''} something"
 
 
 def _eligibility(definition: CampaignDefinition) -> Iterator[Fact]:

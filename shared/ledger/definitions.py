@@ -71,6 +71,7 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
         on_return=definition.on_return,
         restore_days=definition.restore_days,
         recurring=definition.recurring,
+        recurring_cycles=definition.recurring_cycles,
         validation_code=definition.validation_code,
         metadata=definition.metadata,
         version=version,

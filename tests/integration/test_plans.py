@@ -57,6 +57,7 @@ HOT = {
     "orders_lock": ["ARRAY['o1', 'o2']"],
     "orders_redemptions": ["ARRAY['o1', 'o2']"],
     "subscription_uses": ["ARRAY['s1', 's2']"],
+    "subscription_cycles": ["ARRAY['s1', 's2']", "ARRAY['c1', 'c2']", "now()"],
     "customers_lock": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]"],
     "customers_segments": ["ARRAY[md5('p1')::uuid]", "ARRAY['[]']::jsonb[]"],
     "orders_of_customers": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]", "3", "ARRAY['o7']", "now()"],

@@ -112,6 +112,10 @@ SECTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "window.starts_at": ({"window": {"starts_at": "2026-01-01"}}, "window: from 2026-01-01"),
     "window.ends_at": ({"window": {"ends_at": "2027-01-01T12:30:00Z"}}, "window: until 2027-01-01 12:30"),
     "window.valid_for": ({"window": {"valid_for": "P1DT12H"}}, "window: 1 d 12 h each"),
+    "recurring_cycles": (
+        {"recurring": True, "recurring_cycles": 3},
+        "recurring: the first 3 orders of a subscription that cost something",
+    ),
     "window.until": (
         {"window": {"valid_for": "1 month", "until": "end_of_week"}},
         "window: 1 month each, until the end of that week",

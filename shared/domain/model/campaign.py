@@ -260,6 +260,8 @@ class Campaign:
     restore_days: int = 0
     """days that a coupon is valid if a use is restored after its own end; 0: it stays expired"""
     recurring: bool = False
+    recurring_cycles: int | None = None
+    """orders of a subscription, of those that cost something, that a recurring coupon is for; None: all of them"""
     validation_code: str | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     version: int = 0

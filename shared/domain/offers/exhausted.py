@@ -109,7 +109,7 @@ def _caps(
 
 @value
 class FullCap:
-    """A cap without room: `counted` of `limit` are used up until `again_at`, None for good."""
+    """A cap without room: `counted` of `limit` are used up until `again_at`; None: permanently."""
 
     cap: Cap
     limit: int
