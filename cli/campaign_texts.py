@@ -62,6 +62,7 @@ def _terms(definition: CampaignDefinition) -> Iterator[Fact]:
     yield "window", window(definition) or "always"
     zone = definition.window.time_zone
     yield "time zone", zone if zone != "UTC" else None
+    yield "reminders", _reminders(definition.window.remind_days)
     for hours in definition.window.hours:
         yield "hours", _hours(hours)
     yield "limits", limits(definition) or "none"
@@ -77,6 +78,12 @@ def _terms(definition: CampaignDefinition) -> Iterator[Fact]:
     if definition.restore_days:
         yield "restored after its end", f"valid for {count(definition.restore_days, 'day')} more"
     yield "recurring", _recurring(definition)
+
+
+def _reminders(days: int | None) -> str | None:
+    if not days:
+        return None if days is None else "when a coupon has ended"
+    return f"{count(days, 'day')} before a coupon ends, and when it has ended"
 
 
 def _recurring(definition: CampaignDefinition) -> str | None:

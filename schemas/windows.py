@@ -29,6 +29,9 @@ from schemas.written_values import (
     time_zone_problem,
 )
 
+MAX_REMIND_DAYS: Final = 366
+"""A year: the earliest that a reminder is of use."""
+
 MAX_VALID_FOR: Final = timedelta(days=36_525)
 """A hundred years: longer than any coupon, short enough to be added to any sensible date."""
 
@@ -129,6 +132,8 @@ class WindowDefinition(Section):
     month is 30 days, a year 365). A span of the calendar ("30 days", "2 weeks", "1 month", "1 year") ends at the same
     local time in `time_zone`; a month after January 31 is the last day of February. `until` moves a coupon's own end to
     the end of that day, week (a Sunday) or month in `time_zone`; without `valid_for`, those in which it is issued.
+    `remind_days`: `coupon.expiring` is published that many days before a customer's unused coupon ends, and
+    `coupon.expired` when it has ended; 0: only the latter.
     `hours`: the hours in which coupons can be used, in `time_zone`; none means always.
     """
 
@@ -137,7 +142,14 @@ class WindowDefinition(Section):
     ends_at: MomentOrDay | None = None
     valid_for: Duration | None = None
     until: Literal["end_of_day", "end_of_week", "end_of_month"] | None = None
+    remind_days: Annotated[int, Field(ge=0, le=MAX_REMIND_DAYS)] | None = None
     hours: Annotated[tuple[HoursDefinition, ...], Field(max_length=50)] = ()
+
+    @model_validator(mode="after")
+    def _reminders_need_an_end(self) -> Self:
+        if self.remind_days is not None and self.valid_for is None and self.until is None and self.ends_at is None:
+            raise ValueError("remind_days needs coupons that end; give valid_for, until or ends_at as well")
+        return self
 
     @field_validator("time_zone")
     @classmethod

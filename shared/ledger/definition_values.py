@@ -72,6 +72,7 @@ def window_of(window: WindowDefinition, hours: tuple[Hours, ...]) -> Window:
         UTC if window.time_zone == "UTC" else zone,
         hours,
         None if window.until is None else _UNTIL[window.until],
+        window.remind_days,
     )
 
 

@@ -206,6 +206,7 @@ def _check_code(definition: CampaignDefinition, code: CodeRule) -> None:
         "source.kind": definition.source.kind != "generated",
         "window.valid_for": definition.window.valid_for is not None,
         "window.until": definition.window.until is not None,
+        "window.remind_days": definition.window.remind_days is not None,
         "eligibility.holder_only": definition.eligibility.holder_only,
     }
     for name, given in conflicts.items():

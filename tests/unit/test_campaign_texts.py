@@ -116,6 +116,10 @@ SECTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"recurring": True, "recurring_cycles": 3},
         "recurring: the first 3 orders of a subscription that cost something",
     ),
+    "window.remind_days": (
+        {"window": {"ends_at": "2027-01-01", "remind_days": 3}},
+        "reminders: 3 days before a coupon ends, and when it has ended",
+    ),
     "window.until": (
         {"window": {"valid_for": "1 month", "until": "end_of_week"}},
         "window: 1 month each, until the end of that week",

@@ -72,6 +72,10 @@ def test_a_window_may_be_given_in_days_and_keeps_them() -> None:
         ({"window": {"valid_for": "P200Y"}}, "window.valid_for: must be more than 0 and at most 100 years"),
         ({"recurring_cycles": 3}, "The number recurring_cycles is one of a subscription's orders; add recurring: true"),
         ({"recurring": True, "recurring_cycles": 0}, "recurring_cycles: must be greater than or equal to 1."),
+        (
+            {"window": {"remind_days": 3, "ends_at": None, "valid_for": None}},
+            "window: remind_days needs coupons that end",
+        ),
         ({"window": {"valid_for": "0 days"}}, "window.valid_for: must be at least 1 and at most 36,525 days, for"),
         ({"window": {"valid_for": "1201 months"}}, "window.valid_for: must be at least 1 and at most 1,200 months"),
         ({"window": {"valid_for": 30}}, 'window.valid_for: is a number without a unit; write "30 days"'),

@@ -155,6 +155,8 @@ class Window:
     zone: tzinfo = UTC
     hours: tuple[Hours, ...] = ()
     until: Period | None = None
+    remind_days: int | None = None
+    """days before its end on which a customer's coupon is announced as expiring (0: only as expired); None: never"""
 
     @property
     def ends_coupons(self) -> bool:
