@@ -180,7 +180,9 @@ async def test_the_hold_of_an_unpaid_order_expires_and_is_published(
     assert await pool.fetchval("SELECT reasons FROM journal WHERE kind = 'PayOrder'") == ["lock_expired"]
 
 
-async def test_reminders_of_coupons_are_published(environment: dict[str, str], pool: Pool) -> None:
+async def test_reminders_of_coupons_are_published(
+    environment: dict[str, str], pool: Pool, kafka_client: KafkaSettings
+) -> None:
     await save(pool, [definition("soon", window={"valid_for": "1 day", "remind_days": 3})])
     await issue(Engine(pool), "soon", 2)
 

@@ -1,4 +1,4 @@
-"""Reminders on PostgreSQL: each event once for an end, whatever moves it, whoever sweeps, and whatever fails."""
+"""Reminders on PostgreSQL: each event once for an end, however it is moved, with any number of sweeps and failures."""
 
 import asyncio
 from collections import Counter
