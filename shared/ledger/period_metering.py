@@ -14,6 +14,7 @@ from shared.domain.model.commands import Command
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.state import Meter, PeriodKey, State
 from shared.domain.offers.exhausted import period_keys
+from shared.domain.offers.periods import PERIODS
 from shared.ledger.database import Connection
 from shared.ledger.definition_values import DefinitionError
 from shared.ledger.metering import WHOLE_CAMPAIGN, touched, touches
@@ -60,7 +61,7 @@ async def rebuild_period_meters(connection: Connection, campaigns: Sequence[Camp
     caps = [(campaign, cap) for campaign in campaigns for cap in campaign.limits.caps]
     if not caps:
         return
-    for zone in dict.fromkeys(str(campaign.window.zone) for campaign, _ in caps):
+    for zone in dict.fromkeys(str(campaign.window.zone) for campaign, cap in caps if PERIODS[cap.per].of_calendar):
         await _check_time_zone(connection, zone)
     await _rebuild(connection, caps, None)
 

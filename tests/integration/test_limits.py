@@ -339,6 +339,7 @@ async def test_a_time_zone_that_postgresql_defines_differently_is_refused_for_ca
     async with ledger(database_url, hot("CET")) as pool:
         with pytest.raises(DefinitionError, match=r"`window.time_zone` is 'CET'.*name a place"):
             await save(pool, [hot("CET", caps=[cap("day", uses=1)])])
+        await save(pool, [hot("CET", caps=[cap("coupon", "customer", uses=1)])])
 
 
 async def test_constraints_refuse_totals_beyond_a_budget_or_a_cap(database_url: str) -> None:

@@ -4,6 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.domain.explain import explain
 from shared.domain.model.campaign import DiscountOffer
@@ -11,7 +13,7 @@ from shared.domain.model.order import Order
 from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.verdicts import Verdict
-from tests.builders import DAY, JOHN, NOW, Limits, World, campaign, line, only_reason, order, window
+from tests.builders import DAY, JOHN, MINUTE, NOW, Limits, World, campaign, line, only_reason, order, window
 
 
 def shop(cycles: int = 2, **fields: Any) -> World:
@@ -216,6 +218,43 @@ def explained(world: World, to: Order) -> Any:
     command = RedeemCoupons("explain", to, ("A",), JOHN, at=to.placed_at)
     world.state.customers["explain"] = "customer-john"
     return explain(command, world.state, world.now)
+
+
+@given(
+    st.integers(1, 3),
+    st.lists(
+        st.tuples(st.sampled_from(["buy", "buy", "hold", "pay", "cancel", "expire"]), st.integers(1, 5), st.booleans()),
+        max_size=25,
+    ),
+)
+def test_after_any_events_no_more_orders_than_cycles_have_a_discount(
+    cycles: int, steps: list[tuple[str, int, bool]]
+) -> None:
+    world = shop(cycles, limits=Limits(None))
+    world.state.coupons["id-A"].uses_limit = None
+    for minute, (step, number, is_free) in enumerate(steps):
+        world.now += DAY
+        if step in ("buy", "hold"):
+            buy(world, number, 0 if is_free else 10_000, hold=step == "hold", placed_at=NOW + minute * MINUTE)
+        elif step == "pay":
+            world.pay(f"ORD{number}", at=world.now)
+        elif step == "cancel":
+            world.cancel(f"ORD{number}", at=world.now)
+        elif f"order:ORD{number}" in world.state.locks:
+            world.expire(f"order:ORD{number}")
+        redeemed = {
+            one.order_id
+            for one in world.state.orders.values()
+            for use in one.redemptions.values()
+            if use.discount_minor
+        }
+        held = {
+            one.order_id
+            for one in world.state.locks.values()
+            for use in one.uses
+            if one.status == "open" and use.discount_minor
+        }
+        assert len(redeemed | held) <= cycles
 
 
 def test_a_trial_is_refused_for_other_reasons_like_any_order() -> None:

@@ -138,7 +138,7 @@ def period_keys(
     """
     for cap in campaign.limits.caps:
         if (cap.each == "campaign" or customer_key is not None) and (
-            coupon_id is not None or PERIODS[cap.per].counts_issued
+            coupon_id is not None or PERIODS[cap.per].of_calendar
         ):
             yield cap, period_key(campaign, cap, customer_key, coupon_id, at)
 

@@ -13,13 +13,14 @@ from shared.domain.model.clock import next_period_start, period_of
 @dataclass(frozen=True, slots=True)
 class PeriodKind:
     """One kind of period. `name`: the period of a use of a coupon at a time. `again_at`: when the next one begins, None
-    if there is none. `text` follows the number: "1 use a day". `counts_issued`: issued coupons count in it too.
+    if there is none. `text` follows the number: "1 use a day". `of_calendar`: it follows the clock of the campaign's
+    time zone, and issued coupons count in it too.
     """
 
     name: Callable[[str, datetime, tzinfo], str]
     again_at: Callable[[datetime, tzinfo], datetime | None]
     text: str
-    counts_issued: bool = True
+    of_calendar: bool = True
 
 
 def _of_calendar(per: Period) -> PeriodKind:
@@ -31,7 +32,7 @@ PERIODS: Final[Mapping[CapPeriod, PeriodKind]] = {
     "week": _of_calendar("week"),
     "month": _of_calendar("month"),
     "coupon": PeriodKind(
-        lambda coupon_id, *_: f"coupon {coupon_id}", lambda *_: None, "of each coupon", counts_issued=False
+        lambda coupon_id, *_: f"coupon {coupon_id}", lambda *_: None, "of each coupon", of_calendar=False
     ),
 }
 """`period_meters_rebuild.sql` and `audit_period_meters.sql` name periods the same way."""
