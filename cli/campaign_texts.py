@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from cli.output import count, day
-from schemas.campaign_parts import CapDefinition, HoursDefinition
+from schemas.campaign_parts import CapDefinition
 from schemas.campaigns import CampaignDefinition, IssueRuleDefinition
 from schemas.discount_kinds import KIND_FIELDS
+from schemas.windows import HoursDefinition
 from shared.ledger.definitions import to_domain
 
 MAX_LISTED: Final = 20
@@ -61,6 +62,7 @@ def _terms(definition: CampaignDefinition) -> Iterator[Fact]:
     yield "window", window(definition) or "always"
     zone = definition.window.time_zone
     yield "time zone", zone if zone != "UTC" else None
+    yield "reminders", _reminders(definition.window.remind_days)
     for hours in definition.window.hours:
         yield "hours", _hours(hours)
     yield "limits", limits(definition) or "none"
@@ -75,7 +77,23 @@ def _terms(definition: CampaignDefinition) -> Iterator[Fact]:
         yield "returned in part", "judged again on what is left"
     if definition.restore_days:
         yield "restored after its end", f"valid for {count(definition.restore_days, 'day')} more"
-    yield "recurring", "each order of a subscription" if definition.recurring else None
+    yield "recurring", _recurring(definition)
+
+
+def _reminders(days: int | None) -> str | None:
+    if not days:
+        return None if days is None else "when a coupon has ended"
+    return f"{count(days, 'day')} before a coupon ends, and when it has ended"
+
+
+def _recurring(definition: CampaignDefinition) -> str | None:
+    if not definition.recurring:
+        return None
+    cycles = definition.recurring_cycles
+    if cycles is None:
+        return "each order of a subscription"
+    orders = "first order" if cycles == 1 else f"first {cycles} orders"
+    return f"the {orders} of a subscription that cost{'s' if cycles == 1 else ''} something"
 
 
 def _eligibility(definition: CampaignDefinition) -> Iterator[Fact]:
@@ -140,8 +158,8 @@ def window(definition: CampaignDefinition) -> str:
         parts.append(f"{starts} to {ends}")
     elif starts or ends:
         parts.append(f"from {starts}" if starts else f"until {ends}")
-    if found.valid_for is not None:
-        parts.append(f"{_duration(found.valid_for)} each")
+    if found.ends_coupons:
+        parts.append(_validity(definition))
     return ", ".join(parts)
 
 
@@ -185,7 +203,8 @@ def _hours(hours: HoursDefinition) -> str:
 def _cap(cap: CapDefinition) -> str:
     numbers = [(cap.uses, "use"), (cap.coupons, "coupon")]
     counted = " and ".join([count(number, noun) for number, noun in numbers if number is not None])
-    return f"{counted} per {cap.per}{' for each customer' if cap.each == 'customer' else ''}"
+    per = "of each coupon" if cap.per == "coupon" else f"per {cap.per}"
+    return f"{counted} {per}{' for each customer' if cap.each == 'customer' else ''}"
 
 
 def _stacking(definition: CampaignDefinition) -> str:
@@ -216,6 +235,16 @@ def _duration(duration: timedelta) -> str:
     hours, minutes = divmod(minutes, 60)
     parts = {"d": duration.days, "h": hours, "min": minutes, "s": seconds}
     return " ".join(f"{number} {unit}" for unit, number in parts.items() if number) or "less than 1 s"
+
+
+def _validity(definition: CampaignDefinition) -> str:
+    """Return how long each coupon is valid: `30 d each`, `1 month each, until the end of that week`."""
+    valid_for, until = definition.window.valid_for, definition.window.until
+    end = "" if until is None else f"until the end of {'the' if valid_for is None else 'that'} {until[7:]}"
+    if valid_for is None:
+        return f"each {end} of its issue"
+    text = f"{valid_for if isinstance(valid_for, str) else _duration(valid_for)} each"
+    return f"{text}, {end}" if end else text
 
 
 def _json(value: dict[str, Any] | None) -> str | None:

@@ -1,23 +1,16 @@
-"""The parts of a campaign definition: discount, products, codes, limits, window, source.
+"""The parts of a campaign definition: discount, products, codes, limits, source.
 
-Eligibility, stacking and issuing are in `schemas.campaigns`.
+The window is in `schemas.windows`; eligibility, stacking and issuing are in `schemas.campaigns`.
 """
 
-from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Final, Literal, Self, TypeVar, cast
-from zoneinfo import ZoneInfo
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
-    ValidationError,
     ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WithJsonSchema,
-    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -30,26 +23,18 @@ from schemas.common import (
     Metadata,
     WrittenIdentifier,
     WrittenIdentifiers,
-    WrittenMoment,
 )
 from schemas.discount_kinds import KIND_FIELDS, SPECIAL_FIELDS
-from schemas.limits import LATEST, MAX_SOURCE_HEADERS, MAX_TEXT_LENGTH, MAX_URL_LENGTH, check_numbers, check_payload
+from schemas.limits import MAX_SOURCE_HEADERS, MAX_TEXT_LENGTH, MAX_URL_LENGTH, check_numbers, check_payload
 from schemas.written_values import (
     check_amount,
-    moment_problem,
-    read_day,
-    read_local_time,
     read_percent,
-    time_zone_problem,
 )
 
 _Value = TypeVar("_Value")
 
 Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """A number of uses or coupons, at least 1; None means no limit."""
-
-MAX_VALID_FOR: Final = timedelta(days=36_525)
-"""A hundred years: longer than any coupon, short enough to be added to any sensible date."""
 
 MAX_FREE_UNITS: Final = 1_000
 """The most units of a product that one coupon can give."""
@@ -62,44 +47,6 @@ def is_stored(info: ValidationInfo) -> bool:
     """Return whether a definition comes from the ledger, where limits don't apply."""
     return info.context == STORED
 
-
-def _moment_or_day(value: Any, moment: ValidatorFunctionWrapHandler, info: ValidationInfo) -> date:
-    read: date | None = None
-    if isinstance(value, str):
-        read = read_day(value)
-        value = read_local_time(value, info.data.get("time_zone", "UTC")) or value
-    elif type(value) is date:
-        read = value
-    if read is None:
-        try:
-            read = cast("date", moment(value))
-        except ValidationError as error:
-            if isinstance(value, str) and error.errors()[0]["type"] in _NO_MOMENT:
-                raise ValueError(moment_problem(value)) from None
-            raise
-    latest = LATEST if isinstance(read, datetime) else LATEST.date()
-    if read > latest and not is_stored(info):
-        raise ValueError(f"must be before the year {LATEST.year + 1}; leave it out if there is no such time")
-    return read
-
-
-_NO_MOMENT: Final = (
-    "string_pattern_mismatch",
-    "datetime_parsing",
-    "datetime_from_date_parsing",
-    "datetime_object_invalid",
-)
-
-MomentOrDay = Annotated[
-    WrittenMoment,
-    WrapValidator(_moment_or_day),
-    PlainSerializer(lambda value: value, return_type=Any),  # a date stays a date when it is written
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
-]
-"""A time, or a date ("2027-01-01"), which is later converted to a time in the campaign's time zone.
-
-A time without a zone ("2027-01-01T08:00:00") is read in the campaign's time zone, and kept with that zone's offset.
-"""
 
 GivenAmount = Annotated[Amount, BeforeValidator(check_amount)]
 """An amount in a campaign; forms that are often written instead get an error with what to write."""
@@ -233,20 +180,27 @@ class CodeDefinition(Section):
 
 
 class CapDefinition(Section):
-    """A limit per day, week (from Monday) or month, in the campaign's `window.time_zone`.
+    """A limit per day, week (from Monday) or month, in the campaign's `window.time_zone`, or per coupon.
 
-    It limits the `uses`, the issued `coupons`, or both, of the whole campaign or of each customer.
+    It limits the `uses`, the issued `coupons`, or both, of the whole campaign or of each customer. Per coupon: how
+    often each customer can use each code.
     """
 
-    per: Literal["day", "week", "month"]
+    per: Literal["day", "week", "month", "coupon"]
     each: Literal["campaign", "customer"] = "campaign"
     uses: Limit | None = None
     coupons: Limit | None = None
 
     @model_validator(mode="after")
     def _counts_something(self) -> Self:
+        if self.per == "coupon" and self.coupons is not None:
+            raise ValueError("limits coupons per coupon, which is always one; give uses")
         if self.uses is None and self.coupons is None:
             raise ValueError("limits nothing; give uses, coupons, or both")
+        if self.per == "coupon" and self.each == "campaign":
+            raise ValueError(
+                "limits all uses of each coupon; write limits.uses_per_coupon, or each: customer for each customer's"
+            )
         return self
 
 
@@ -262,7 +216,7 @@ class LimitsDefinition(Section):
     spend_total: GivenAmount | None = None
     coupons_total: Limit | None = None
     coupons_per_customer: Limit | None = None
-    caps: Annotated[tuple[CapDefinition, ...], Field(max_length=6)] = ()
+    caps: Annotated[tuple[CapDefinition, ...], Field(max_length=7)] = ()
 
     @field_validator(
         "uses_per_coupon", "uses_per_customer", "uses_total", "coupons_total", "coupons_per_customer", mode="before"
@@ -280,63 +234,6 @@ class LimitsDefinition(Section):
         for per, each in kinds:
             if kinds.count((per, each)) > 1:
                 raise ValueError(f"two caps are per {per} and each {each}; keep one of them")
-        return value
-
-
-_CLOCK_PATTERN: Final = r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"
-
-Clock = Annotated[str, Field(pattern=_CLOCK_PATTERN)]
-"""A time of day in the campaign's time zone: "00:00" to "24:00"."""
-
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-
-
-class HoursDefinition(Section):
-    """Hours of a day, `[opens, closes)`. Without `days`: every day. If `closes` is before `opens`: the next day."""
-
-    days: Annotated[tuple[Weekday, ...], Field(max_length=7)] = ()
-    opens: Clock = "00:00"
-    closes: Clock = "24:00"
-
-    @model_validator(mode="after")
-    def _is_open(self) -> Self:
-        if self.opens in (self.closes, "24:00"):
-            raise ValueError(
-                f"opens at {self.opens} and closes at {self.closes}, which is never; give two different times"
-            )
-        return self
-
-
-class WindowDefinition(Section):
-    """The time in which coupons are valid: `[starts_at, ends_at)`. A date means the start of that day in `time_zone`.
-
-    So a campaign whose `ends_at` is 2026-12-31 runs through December 30; to include the 31st, write 2027-01-01. A time
-    without a zone is read in `time_zone`.
-
-    `valid_for` (ISO 8601, "P30D") limits each coupon's own validity from its issue; a month is 30 days, a year 365.
-    `hours`: the hours in which coupons can be used, in `time_zone`; none means always.
-    """
-
-    time_zone: WrittenIdentifier = "UTC"
-    starts_at: MomentOrDay | None = None
-    ends_at: MomentOrDay | None = None
-    valid_for: timedelta | None = None
-    hours: Annotated[tuple[HoursDefinition, ...], Field(max_length=50)] = ()
-
-    @field_validator("valid_for")
-    @classmethod
-    def _check_valid_for(cls, value: timedelta | None) -> timedelta | None:
-        if value is not None and not timedelta() < value <= MAX_VALID_FOR:
-            raise ValueError('must be more than 0 and at most 100 years, for example "P30D" for 30 days')
-        return value
-
-    @field_validator("time_zone")
-    @classmethod
-    def _time_zone_exists(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (OSError, ValueError, LookupError) as error:
-            raise ValueError(time_zone_problem(value)) from error
         return value
 
 

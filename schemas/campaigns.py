@@ -21,7 +21,6 @@ from schemas.campaign_parts import (
     LimitsDefinition,
     Section,
     SourceDefinition,
-    WindowDefinition,
     is_stored,
 )
 from schemas.common import Currency, Metadata, Text, WrittenIdentifier, WrittenIdentifiers
@@ -36,12 +35,16 @@ from schemas.limits import (
     check_metadata,
     check_numbers,
 )
+from schemas.windows import WindowDefinition
 
 MAX_CONDITIONS: Final = 20
 """The most conditions of one campaign. Each is evaluated for every coupon that passes the other rules."""
 
 MAX_COUPONS_AT_ONCE: Final = 100
 """The most coupons of one campaign that one event issues to one customer."""
+
+MAX_CYCLES: Final = 1_000
+"""The most cycles of a recurring coupon: nineteen years of weeks. `subscription_cycles.sql` reads as many orders."""
 
 MAX_RESTORE_DAYS: Final = 3_650
 """Ten years: longer than any coupon should live again, and short enough for the calendar."""
@@ -133,7 +136,8 @@ class CampaignDefinition(Section):
     """A campaign: the offer and its rules. Only `campaign_id` and `discount` are required.
 
     `on_return`: what a return in part restores, the returned goods' share of the discount, or what the goods that are
-    left no longer deserve by the campaign's rules.
+    left no longer deserve by the campaign's rules. `recurring_cycles`: the number of orders of a subscription, of those
+    that cost something, that a recurring coupon is for; an order of 0.00 takes the coupon and counts none.
     """
 
     campaign_id: WrittenIdentifier
@@ -155,6 +159,7 @@ class CampaignDefinition(Section):
     on_return: Literal["share", "rejudge"] = "share"
     restore_days: Annotated[int, Field(ge=0, le=MAX_RESTORE_DAYS)] = 0
     recurring: bool = False
+    recurring_cycles: Annotated[int, Field(ge=1, le=MAX_CYCLES)] | None = None
     validation_code: Annotated[WrittenIdentifier | None, Field(repr=False)] = None
     metadata: Metadata = Field(default_factory=dict)
 
@@ -190,6 +195,12 @@ class CampaignDefinition(Section):
         for name, amount in amounts.items():
             if amount is not None and not currencies:
                 raise ValueError(f"the amount {name} needs a currency; give eligibility.currency")
+        return self
+
+    @model_validator(mode="after")
+    def _cycles_need_recurring(self) -> Self:
+        if self.recurring_cycles is not None and not self.recurring:
+            raise ValueError("the number recurring_cycles is one of a subscription's orders; add recurring: true")
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,8 @@ from schemas.issued import CouponIssued, CouponIssueRefused, CustomerErased
 from schemas.lifecycle import (
     CampaignExhausted,
     CouponExhausted,
+    CouponExpired,
+    CouponExpiring,
     CouponExtended,
     CouponLocked,
     CouponLockExpired,
@@ -83,6 +85,8 @@ CATALOGUE: tuple[EventType, ...] = (
     EventType("coupon.voided", CouponVoided, COUPONS_LIFECYCLE),
     EventType("coupon.unvoided", CouponUnvoided, COUPONS_LIFECYCLE),
     EventType("coupon.extended", CouponExtended, COUPONS_LIFECYCLE),
+    EventType("coupon.expiring", CouponExpiring, COUPONS_LIFECYCLE),
+    EventType("coupon.expired", CouponExpired, COUPONS_LIFECYCLE),
     EventType("coupon.exhausted", CouponExhausted, COUPONS_LIFECYCLE),
     EventType("campaign.exhausted", CampaignExhausted, COUPONS_LIFECYCLE),
     EventType("ledger.event_withheld", LedgerEventWithheld, COUPONS_LIFECYCLE),

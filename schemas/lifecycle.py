@@ -108,6 +108,30 @@ class CouponExtended(Event):
     extended_at: WrittenMoment
 
 
+class CouponExpiring(Event):
+    """A customer's unused coupon ends at `expires_at`, its own end or its campaign's, in `days_left` days.
+
+    Published once for each end, for campaigns with `window.remind_days`, and again if the end is moved.
+    """
+
+    coupon_id: WrittenIdentifier
+    code: WrittenIdentifier | None = None
+    campaign_id: WrittenIdentifier
+    customer: CustomerReference
+    expires_at: WrittenMoment
+    days_left: Number
+
+
+class CouponExpired(Event):
+    """A customer's unused coupon ended at `expired_at`. Published once for each end, like `coupon.expiring`."""
+
+    coupon_id: WrittenIdentifier
+    code: WrittenIdentifier | None = None
+    campaign_id: WrittenIdentifier
+    customer: CustomerReference
+    expired_at: WrittenMoment
+
+
 class CouponExhausted(Event):
     """The last of a coupon's `limit` uses was taken. Published for coupons that can be used more than once.
 

@@ -21,6 +21,17 @@ _WITH_UNIT: Final = re.compile(
     r"[^0-9,.]{1,4}([0-9]{1,18}(?:\.[0-9]{1,6})?)|([0-9]{1,18}(?:\.[0-9]{1,6})?)[^0-9,.]{1,4}"
 )
 
+SPAN_PATTERN: Final = r"^[1-9][0-9]{0,4} (day|week|month|year)s?$"
+"""The form in which spans of the calendar are kept."""
+
+_SPAN: Final = re.compile(r"([0-9]{1,9})[ \t]*(day|week|month|year)s?", re.IGNORECASE)
+_LONGEST: Final = {"day": 36_525, "week": 5_217, "month": 1_200, "year": 100}
+
+DURATION_EXPECTED: Final = (
+    'must be a span of the calendar ("30 days", "2 weeks", "1 month", "1 year") or a time that passes in ISO 8601 '
+    '("P30D", "PT12H")'
+)
+
 MOMENT_EXPECTED: Final = (
     'must be a date ("2026-12-31"), or a date and time ("2026-12-31T23:59:59" in the campaign\'s time_zone, or with a '
     'zone as in "2026-12-31T23:59:59Z")'
@@ -96,6 +107,24 @@ def time_zone_problem(name: str) -> str:
 @cache
 def _zones_by_name() -> dict[str, str]:
     return {name.casefold(): name for name in available_timezones()}
+
+
+def read_span(value: str) -> str | None:
+    """Return a span of the calendar as it is kept; None if `value` has another form. Raises ValueError."""
+    match = _SPAN.fullmatch(value.strip())
+    if match is None:
+        return None
+    number, unit = int(match[1]), match[2].lower()
+    if not 0 < number <= _LONGEST[unit]:
+        raise ValueError(f'must be at least 1 and at most {_LONGEST[unit]:,} {unit}s, for example "30 days"')
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
+def duration_problem(value: Any) -> str:
+    """Return why a value is no duration, with what to write."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return f'is a number without a unit; write "{value} days"'
+    return DURATION_EXPECTED
 
 
 def read_percent(value: Any, *, is_percentage: bool) -> Any:

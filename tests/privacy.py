@@ -27,7 +27,7 @@ LIMITED = definition(
     code={"shared_code": "LIMITED"},
     limits={
         "uses_per_coupon": None, "uses_per_customer": 2, "uses_total": 100,
-        "caps": [{"per": "month", "each": "customer", "uses": 2}],
+        "caps": [{"per": "month", "each": "customer", "uses": 2}, {"per": "coupon", "each": "customer", "uses": 90}],
     },
 )  # fmt: skip
 

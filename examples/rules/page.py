@@ -12,16 +12,17 @@ import sys
 import textwrap
 import types
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from schemas.campaign_parts import Clock, GivenAmount, MomentOrDay
+from schemas.campaign_parts import GivenAmount
 from schemas.campaigns import CampaignDefinition
 from schemas.common import Currency, Moment
+from schemas.windows import Clock, Duration, MomentOrDay
 from services.gateway.facades.vendor_codes import VENDOR_CODES, Vendor, VendorCodes
 from shared.domain.model.reasons import SENTENCES, Reason
 
@@ -97,7 +98,7 @@ _WORDS: Final[dict[Any, str]] = {
     int: "a whole number",
     bool: "true or false",
     datetime: "a time (RFC 3339)",
-    timedelta: "a duration (ISO 8601)",
+    Duration: "a span of the calendar, or a duration (ISO 8601)",
     GivenAmount: "an amount",
     Currency: "a currency (ISO 4217)",
     Moment: "a time (RFC 3339)",

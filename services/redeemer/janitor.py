@@ -1,8 +1,9 @@
-"""Expire locks, and publish that. Decisions already ignore such locks."""
+"""Sweep what is due: expire locks, and publish the reminders of coupons that end."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
-from shared.ledger.engine import Engine, LedgerUnavailableError
+from shared.ledger.engine import LedgerUnavailableError
 from shared.runtime import telemetry
 from shared.runtime.backoff import Backoff
 from shared.runtime.logging import get_logger
@@ -12,22 +13,29 @@ log = get_logger("janitor")
 
 
 class Janitor:
-    """Sweeps every `pause_seconds`, about `limit` locks at a time. Several can run at once."""
+    """Calls `sweep` every `pause_seconds`, for about `limit` rows at a time. Several processes can run one at once.
 
-    def __init__(self, engine: Engine, *, pause_seconds: float, limit: int) -> None:
-        self._engine = engine
+    `sweep` returns the number of rows. `what` names them in the log, `where` in the metric of bugs.
+    """
+
+    def __init__(
+        self, sweep: Callable[[int], Awaitable[int]], what: str, where: str, *, pause_seconds: float, limit: int
+    ) -> None:
+        self._sweep = sweep
+        self._what = what
+        self._where = where
         self._pause_seconds = pause_seconds
         self._limit = limit
         self._backoff = Backoff(first_seconds=pause_seconds, longest_seconds=max(60.0, pause_seconds))
 
     async def run_once(self) -> int:
-        """Expire about `limit` locks at most; return the number."""
-        return await self._engine.sweep_expired(self._limit)
+        """Sweep about `limit` rows at most; return the number."""
+        return await self._sweep(self._limit)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Sweep until `stopping` is set. A database outage and a bug are retried with a backoff.
 
-        Neither stops the redeemer, because decisions ignore expired locks, swept or not.
+        Neither stops the redeemer: decisions ignore expired locks, swept or not, and a reminder can be late.
         """
         failures = 0
         while not stopping.is_set():
@@ -37,16 +45,16 @@ class Janitor:
             except LedgerUnavailableError as error:
                 failures += 1
                 pause_seconds = self._backoff.seconds(failures)
-                log.warning("could not look for expired locks", problem=str(error), again_in_seconds=pause_seconds)
+                log.warning(f"could not sweep {self._what}", problem=str(error), again_in_seconds=pause_seconds)
             except Exception:
                 failures += 1
                 pause_seconds = self._backoff.seconds(failures)
-                telemetry.BUGS.labels("expiry").inc()
-                log.exception("bug: could not expire locks", again_in_seconds=pause_seconds)
+                telemetry.BUGS.labels(self._where).inc()
+                log.exception(f"bug: could not sweep {self._what}", again_in_seconds=pause_seconds)
             else:
                 failures = 0
                 if swept:
-                    log.info("locks expired", count=swept)
+                    log.info(f"{self._what} swept", count=swept)
                 if swept >= self._limit:
                     continue  # there may be more
             await sleep_unless(stopping, pause_seconds)

@@ -33,5 +33,9 @@ class RedeemerSettings(Settings, CustomerSettings):
         description="when to record orders without coupons: when_needed, while a campaign is limited to first"
         " orders, or always, so that orders from before such a campaign count too",
     )
-    sweep_seconds: float = Field(5.0, gt=0, le=3600, description="pause between two searches for expired locks")
-    sweep_limit: int = Field(500, ge=1, le=10_000, description="maximum number of expired locks per search")
+    sweep_seconds: float = Field(
+        5.0, gt=0, le=3600, description="pause between two searches for expired locks, and for reminders that are due"
+    )
+    sweep_limit: int = Field(
+        500, ge=1, le=10_000, description="maximum number of expired locks, and of reminders, per search"
+    )

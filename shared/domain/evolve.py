@@ -98,6 +98,10 @@ def _update_redemptions(state: State, entry: LedgerEntry) -> None:
     if entry.subscription_id is not None:
         key = (entry.subscription_id, entry.coupon_id)
         state.subscriptions[key] = state.subscriptions.get(key, 0) + entry.used_uses
+        if entry.kind == "burned":
+            state.cycles.setdefault(key, {})[entry.order_id or ""] = True
+        elif entry.kind == "restored":
+            state.cycles.get(key, {}).pop(entry.order_id or "", None)
     order = state.orders.get(entry.order_id or "")
     if order is None:
         return
@@ -130,7 +134,8 @@ def _count_in_periods(state: State, entry: LedgerEntry, campaign: Campaign, deci
     issued = 1 if entry.kind == "issued" else 0
     if not (issued or entry.held_uses or entry.used_uses):
         return
-    for key in period_keys(campaign, entry.customer_key, entry.counted_at or decided_at):
+    coupon_id = None if issued else entry.coupon_id
+    for _, key in period_keys(campaign, entry.customer_key, coupon_id, entry.counted_at or decided_at):
         meter = state.period_meters.get(key)
         if meter is None:
             meter = state.period_meters[key] = Meter()
@@ -147,6 +152,7 @@ def _change_lock(state: State, change: LockChange) -> None:
         if change.expires_at is None:
             return
         lock = state.locks[reference] = LockState(reference, change.status, change.expires_at)
+    _hold_cycles(state, lock, held=False)
     for locked in lock.uses:
         coupon = state.coupons.get(locked.coupon_id)
         if coupon is not None:
@@ -163,10 +169,25 @@ def _change_lock(state: State, change: LockChange) -> None:
             coupon = state.coupons.get(locked.coupon_id)
             if coupon is not None:
                 coupon.holds.append(Hold(reference, locked.uses, lock.customer_key, lock.order_id))
+        _hold_cycles(state, lock, held=True)
     elif change.order_id is not None:
         lock.order_id = change.order_id
     if lock.is_of_order and (order := state.orders.get(lock.order_id or "")) is not None:
         _update_orders_of(state, order, order.customer_key)
+
+
+def _hold_cycles(state: State, lock: LockState, *, held: bool) -> None:
+    """Count the cycles that an unpaid order holds, or stop counting those that it hasn't redeemed."""
+    order_id = lock.order_id
+    for locked in lock.uses if order_id is not None else ():
+        if locked.subscription_id is None or order_id is None:
+            continue
+        orders = state.cycles.setdefault((locked.subscription_id, locked.coupon_id), {})
+        order = state.orders.get(order_id)
+        if held:
+            orders[order_id] = True
+        elif order is None or locked.coupon_id not in order.redemptions:
+            orders.pop(order_id, None)
 
 
 def _apply_order_change(state: State, change: OrderChange) -> None:

@@ -20,6 +20,7 @@ from shared.domain.model.state import State
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import RefusedCoupon, Verdict
 from shared.domain.offers.combine import conflicting_offer, has_effect
+from shared.domain.offers.cycles import is_waived
 from shared.domain.offers.messages import limits_of
 from shared.domain.offers.request import Request, ResolvedOffer
 from shared.domain.offers.resolve import resolve, resolve_recurring
@@ -124,7 +125,7 @@ def _for_order(
     elif coupon is None or coupon.status == "pooled" or campaign is None:
         yield _not_found(code, coupon)
     else:
-        continued = command.order.cycle > 1 and continued_campaign(command, state, coupon) is not None
+        continued = continued_campaign(command, state, coupon) is not None
         resolved = resolve_recurring if continued else resolve
         yield from _of_coupon(placing.request, resolved(placing.request, code, coupon, campaign))
 
@@ -194,6 +195,8 @@ def _reason_not_judged(rule: Rule, request: Request, offer: ResolvedOffer) -> st
         return "The coupon's first use on this subscription covers it."
     if rule.field in _OF_CUSTOMER and request.customer_key is None:
         return "The request names no customer."
+    if is_waived(rule.reason, offer):
+        return "The order costs nothing. The orders of its subscription that cost something are judged."
     currency, order = offer.campaign.currency, request.order
     if rule.field == "eligibility.min_order_amount" and order is not None and currency not in (None, order.currency):
         return "The order is in another currency."

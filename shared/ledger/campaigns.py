@@ -10,6 +10,7 @@ from shared.ledger.customers import DEFINITIONS_LOCK
 from shared.ledger.database import Connection, Pool
 from shared.ledger.definitions import DefinitionError, to_domain
 from shared.ledger.period_metering import rebuild_period_meters
+from shared.ledger.reminding import plan_changed_campaigns, reminder_facts
 from shared.ledger.secrets import has_hidden, with_known_secrets
 from shared.ledger.shared_codes import WantedCode, add_shared_coupons
 from shared.ledger.sql import sql
@@ -92,6 +93,8 @@ async def _save(connection: Connection, definitions: Sequence[CampaignDefinition
     if len({definition.campaign_id for definition in definitions}) != len(definitions):
         raise DefinitionError("The same campaign_id occurs twice; give each campaign its own.")
     ordered = sorted(definitions, key=lambda definition: definition.campaign_id)
+    reminding = [one.campaign_id for one in ordered if one.window.remind_days is not None]
+    facts = await reminder_facts(connection, reminding) if reminding else {}
     records = await connection.fetch(
         sql("campaigns_save"),
         [definition.campaign_id for definition in ordered],
@@ -105,6 +108,7 @@ async def _save(connection: Connection, definitions: Sequence[CampaignDefinition
         await _check_currency(connection, campaigns)
         await _apply_limits(connection, campaigns)
         await rebuild_period_meters(connection, campaigns)
+        await plan_changed_campaigns(connection, campaigns, facts)
     return [Saved(definition.campaign_id, saved.get(definition.campaign_id, "unchanged")) for definition in definitions]  # type: ignore[arg-type]
 
 

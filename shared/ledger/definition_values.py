@@ -1,11 +1,13 @@
 """Parse a campaign's amounts and times into the values that decisions use."""
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
 
-from schemas.campaign_parts import DiscountDefinition, WindowDefinition
+from schemas.campaign_parts import DiscountDefinition
 from schemas.discount_kinds import KIND_FIELDS
-from shared.domain.model.campaign import DiscountOffer, Hours, Window
+from schemas.windows import WindowDefinition
+from shared.domain.model.campaign import CalendarSpan, DiscountOffer, Hours, Period, Window
 from shared.domain.model.money import MoneyError, parse_minor
 
 
@@ -63,7 +65,29 @@ def window_of(window: WindowDefinition, hours: tuple[Hours, ...]) -> Window:
             f"`window.ends_at` ({ends_at.isoformat()}) isn't after `window.starts_at` ({starts_at.isoformat()}); "
             "the campaign would never run. A date alone is the start of that day."
         )
-    return Window(starts_at, ends_at, window.valid_for, UTC if window.time_zone == "UTC" else zone, hours)
+    return Window(
+        starts_at,
+        ends_at,
+        _valid_for(window.valid_for),
+        UTC if window.time_zone == "UTC" else zone,
+        hours,
+        None if window.until is None else _UNTIL[window.until],
+        window.remind_days,
+    )
+
+
+_UNTIL: Final[dict[str, Period]] = {"end_of_day": "day", "end_of_week": "week", "end_of_month": "month"}
+_SPANS: Final = {
+    "day": CalendarSpan(days=1), "week": CalendarSpan(days=7), "month": CalendarSpan(1), "year": CalendarSpan(12),
+}  # fmt: skip
+
+
+def _valid_for(duration: timedelta | str | None) -> timedelta | CalendarSpan | None:
+    if not isinstance(duration, str):
+        return duration
+    number, unit = duration.split()
+    span = _SPANS[unit.removesuffix("s")]
+    return CalendarSpan(span.months * int(number), span.days * int(number))
 
 
 def _moment(moment: datetime | date | None, zone: ZoneInfo) -> datetime | None:

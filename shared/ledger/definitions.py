@@ -5,8 +5,9 @@
 
 from typing import Any
 
-from schemas.campaign_parts import CapDefinition, CodeDefinition, HoursDefinition, LimitsDefinition
+from schemas.campaign_parts import CapDefinition, CodeDefinition, LimitsDefinition
 from schemas.campaigns import CampaignDefinition, ConditionDefinition, EligibilityDefinition, IssueRuleDefinition
+from schemas.windows import HoursDefinition
 from shared.domain.coupons import code_patterns as codes
 from shared.domain.model.campaign import (
     Campaign,
@@ -70,6 +71,7 @@ def to_domain(definition: CampaignDefinition, version: int) -> Campaign:
         on_return=definition.on_return,
         restore_days=definition.restore_days,
         recurring=definition.recurring,
+        recurring_cycles=definition.recurring_cycles,
         validation_code=definition.validation_code,
         metadata=definition.metadata,
         version=version,
@@ -203,6 +205,8 @@ def _check_code(definition: CampaignDefinition, code: CodeRule) -> None:
     conflicts = {
         "source.kind": definition.source.kind != "generated",
         "window.valid_for": definition.window.valid_for is not None,
+        "window.until": definition.window.until is not None,
+        "window.remind_days": definition.window.remind_days is not None,
         "eligibility.holder_only": definition.eligibility.holder_only,
     }
     for name, given in conflicts.items():

@@ -253,6 +253,23 @@ class CouponExtendedData(TypedDict):
     extended_at: datetime
 
 
+class CouponExpiringData(TypedDict):
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    customer: CustomerReferenceData
+    expires_at: datetime
+    days_left: int
+
+
+class CouponExpiredData(TypedDict):
+    coupon_id: str
+    code: str | None
+    campaign_id: str
+    customer: CustomerReferenceData
+    expired_at: datetime
+
+
 class CouponExhaustedData(TypedDict):
     coupon_id: str
     code: str | None

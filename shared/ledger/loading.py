@@ -24,6 +24,7 @@ from shared.ledger import customers
 from shared.ledger.codes_to_issue import load_supplies
 from shared.ledger.coupon_rows import CouponRow, coupon_of, coupon_row
 from shared.ledger.customer_facts import load_customers, load_holders
+from shared.ledger.cycles import campaigns_with_cycles, load_cycles
 from shared.ledger.database import Connection
 from shared.ledger.lock_rows import lost_of
 from shared.ledger.metering import load_meters, touched
@@ -99,7 +100,7 @@ async def load(
     await _load_locks(connection, loaded, commands, held_before, expire=expire, except_locks=except_locks)
     await _load_coupons(connection, loaded, commands)
     await load_holders(connection, state, commands)
-    await _load_subscriptions(connection, state, commands)
+    await _load_subscriptions(connection, state, commands, now)
     makers = [command for command in commands if isinstance(command, IssueCoupons | CreateCoupons)]
     if makers:
         await load_supplies(connection, state, loaded.pooled, makers)
@@ -292,13 +293,20 @@ async def _load_holds(
                 coupon.holds.append(Hold(lock.lock_reference, use.uses, lock.customer_key, lock.order_id))
 
 
-async def _load_subscriptions(connection: Connection, state: State, commands: Sequence[Command]) -> None:
+async def _load_subscriptions(connection: Connection, state: State, commands: Sequence[Command], now: datetime) -> None:
     """Load the uses that later orders of subscriptions continue with. Locked coupons keep them from being restored."""
     orders = [command.order for command in commands if isinstance(command, RedeemCoupons)]
-    named = {order.subscription_id for order in orders if order.cycle > 1 and order.subscription_id is not None}
+    with_cycles = campaigns_with_cycles(state)
+    named = {
+        order.subscription_id
+        for order in orders
+        if order.subscription_id is not None and (order.cycle > 1 or with_cycles)
+    }
     if named:
         for record in await connection.fetch(sql("subscription_uses"), list(named)):
             state.subscriptions[record["subscription_id"], record["coupon_id"]] = record["uses"]
+    if with_cycles:
+        await load_cycles(connection, state, commands, with_cycles, now)
 
 
 def _lines(recorded: str | None) -> tuple[LineShare, ...]:

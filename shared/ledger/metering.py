@@ -10,7 +10,7 @@ from typing import Final
 
 from shared.domain.model.campaign import Campaign
 from shared.domain.model.commands import Command, CreateCoupons, IssueCoupons, LockCoupons
-from shared.domain.model.coupon import code_key
+from shared.domain.model.coupon import Coupon, code_key
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.order_commands import RedeemCoupons
 from shared.domain.model.state import Meter, MeterKey, State, order_hold
@@ -23,8 +23,11 @@ WHOLE_CAMPAIGN: Final = "00000000-0000-0000-0000-000000000000"
 CustomerKeys = dict[str, set[CustomerKey | None]]
 
 
-Touch = tuple[str, CustomerKey | None, datetime]
-"""(campaign id, customer key, time it counts at): a total that a batch may change."""
+Named = tuple[str, str | None]
+"""(campaign id, coupon id); None if the coupon is issued"""
+
+Touch = tuple[str, str | None, CustomerKey | None, datetime]
+"""(campaign id, coupon id or None, customer key, time it counts at): a total that a batch may change."""
 
 
 def _customers(state: State, commands: Sequence[Command]) -> tuple[CustomerKeys, CustomerKeys]:
@@ -55,32 +58,38 @@ def _customers(state: State, commands: Sequence[Command]) -> tuple[CustomerKeys,
 
 def _named_by(
     command: Command, state: State, of_order: CustomerKeys, of_lock: CustomerKeys
-) -> tuple[Iterable[str], set[CustomerKey | None]]:
-    """Return the campaigns of the coupons that a command names or issues, and the customers they may count for."""
+) -> tuple[Iterable[Named], set[CustomerKey | None]]:
+    """Return the coupons that a command names or issues, and the customers they may count for."""
     match command:
         case RedeemCoupons() | LockCoupons():
             order_id = command.named_order
             customer_keys = of_order[order_id] if order_id is not None else of_lock[command.lock_reference or ""]
-            return _campaigns_of_codes(command.codes, state), customer_keys
+            return _coupons_of_codes(command.codes, state), customer_keys
         case IssueCoupons():
-            return command.campaign_ids, {state.customers[command.command_id]}
+            return [(one, None) for one in command.campaign_ids], {state.customers[command.command_id]}
         case CreateCoupons():
-            return (command.campaign_id,), {None}
+            return [(command.campaign_id, None)], {None}
         case _:
             found = (state.coupon_ids.get(code_key(code)) for code in command.named_codes)
             coupons = [state.coupons[coupon_id] for coupon_id in found if coupon_id is not None]
-            return {coupon.campaign_id for coupon in coupons}, {coupon.holder_key for coupon in coupons}
+            return _named(coupons), {coupon.holder_key for coupon in coupons}
 
 
-def _campaigns_of_codes(codes: Iterable[str], state: State) -> set[str]:
-    """Return the campaigns of existing codes, and of codes that this batch issues first."""
+def _named(coupons: Iterable[Coupon]) -> set[Named]:
+    return {(coupon.campaign_id, coupon.coupon_id) for coupon in coupons}
+
+
+def _coupons_of_codes(codes: Iterable[str], state: State) -> set[Named]:
+    """Return the coupons of existing codes, and of codes that this batch issues first."""
     keys = set(map(code_key, codes))
     found = (state.coupon_ids.get(key) for key in keys)
-    campaign_ids = {state.coupons[coupon_id].campaign_id for coupon_id in found if coupon_id is not None}
-    campaign_ids.update(
-        campaign_id for (_, campaign_id, _), supply in state.supplies.items() if code_key(supply.code or "") in keys
+    named = _named(state.coupons[coupon_id] for coupon_id in found if coupon_id is not None)
+    named.update(
+        (campaign_id, supply.coupon_id)
+        for (_, campaign_id, _), supply in state.supplies.items()
+        if code_key(supply.code or "") in keys
     )
-    return campaign_ids
+    return named
 
 
 def touches(state: State, commands: Sequence[Command], now: datetime) -> Iterator[Touch]:
@@ -91,21 +100,22 @@ def touches(state: State, commands: Sequence[Command], now: datetime) -> Iterato
     """
     of_order, of_lock = _customers(state, commands)
     for command in commands:
-        campaign_ids, customer_keys = _named_by(command, state, of_order, of_lock)
+        named, customer_keys = _named_by(command, state, of_order, of_lock)
         at = command.at or now
-        for campaign_id in campaign_ids:
+        for campaign_id, coupon_id in named:
             for customer_key in customer_keys:
-                yield campaign_id, customer_key, min(at, now)
+                yield campaign_id, coupon_id, customer_key, min(at, now)
     for lock in state.locks.values():
         customer_keys = of_lock[lock.lock_reference]
         if lock.order_id is not None:
             customer_keys = customer_keys | of_order[lock.order_id]
         for use in (*lock.uses, *lock.lost):
             for customer_key in customer_keys:
-                yield use.campaign_id, customer_key, use.counted_at or now
+                yield use.campaign_id, use.coupon_id, customer_key, use.counted_at or now
     for order in state.orders.values():
         for redemption in order.redemptions.values():
-            yield redemption.campaign_id, redemption.customer_key, redemption.counted_at or now
+            at = redemption.counted_at or now
+            yield redemption.campaign_id, redemption.coupon_id, redemption.customer_key, at
 
 
 async def load_meters(
@@ -115,7 +125,7 @@ async def load_meters(
     if not any(campaign.meters_campaign or campaign.meters_customers for campaign in touched(state, commands)):
         return {}
     wanted: set[MeterKey] = set()
-    for campaign_id, customer_key, _ in touches(state, commands, now):
+    for campaign_id, _, customer_key, _ in touches(state, commands, now):
         campaign = state.campaigns.get(campaign_id)
         if campaign is None:
             continue

@@ -13,7 +13,8 @@ from shared.domain.model.campaign import Campaign, Cap
 from shared.domain.model.commands import Command
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.state import Meter, PeriodKey, State
-from shared.domain.offers.exhausted import period_key
+from shared.domain.offers.exhausted import period_keys
+from shared.domain.offers.periods import PERIODS
 from shared.ledger.database import Connection
 from shared.ledger.definition_values import DefinitionError
 from shared.ledger.metering import WHOLE_CAMPAIGN, touched, touches
@@ -27,11 +28,10 @@ async def load_period_meters(
     if not any(campaign.limits.caps for campaign in touched(state, commands)):
         return {}
     wanted: dict[PeriodKey, Cap] = {}
-    for campaign_id, customer_key, counted_at in touches(state, commands, now):
+    for campaign_id, coupon_id, customer_key, counted_at in touches(state, commands, now):
         campaign = state.campaigns.get(campaign_id)
-        for cap in () if campaign is None else campaign.limits.caps:
-            if campaign is not None and (cap.each == "campaign" or customer_key is not None):
-                wanted[period_key(campaign, cap, customer_key, counted_at)] = cap
+        if campaign is not None:
+            wanted |= {key: cap for cap, key in period_keys(campaign, customer_key, coupon_id, counted_at)}
     if not wanted:
         return {}
     keys = sorted(wanted, key=lambda key: (key[0], key[1] or WHOLE_CAMPAIGN, key[2]))
@@ -61,7 +61,7 @@ async def rebuild_period_meters(connection: Connection, campaigns: Sequence[Camp
     caps = [(campaign, cap) for campaign in campaigns for cap in campaign.limits.caps]
     if not caps:
         return
-    for zone in dict.fromkeys(str(campaign.window.zone) for campaign, _ in caps):
+    for zone in dict.fromkeys(str(campaign.window.zone) for campaign, cap in caps if PERIODS[cap.per].of_calendar):
         await _check_time_zone(connection, zone)
     await _rebuild(connection, caps, None)
 

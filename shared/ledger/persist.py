@@ -23,6 +23,7 @@ from shared.ledger.metering import WHOLE_CAMPAIGN, meter_row
 from shared.ledger.order_rows import json_or_none, order_row, update_row
 from shared.ledger.outbox import OutboxRow
 from shared.ledger.period_metering import period_meter_row
+from shared.ledger.reminding import plan_reminders
 from shared.ledger.sql import sql
 
 # Append-only tables are written by COPY, at half the cost of an INSERT over arrays on both sides of the connection.
@@ -61,6 +62,7 @@ async def write(connection: Connection, loaded: Loaded, decided: Sequence[Decide
     await _write_locks(connection, loaded)
     await _write_orders(connection, loaded)
     await write_segments(connection, [entry.verdict for entry in decided])
+    await plan_reminders(connection, loaded.state, [entry.verdict for entry in decided], loaded.now)
     await _write_entries(connection, loaded, decided)
     await _write_journal(connection, loaded, [entry for entry in decided if entry.fingerprint is not None])
     await outbox.append(connection, list(chain.from_iterable(entry.events for entry in decided)))

@@ -224,6 +224,8 @@ _RULES: Final[dict[str, str | Callable[[_Case], str]]] = {
     "window.ends_at": _ends_at,
     "window.time_zone": _time_zone,
     "window.valid_for": _valid_for,
+    "window.until": _valid_for,
+    "window.remind_days": "Also for issued coupons that haven't ended. What was announced is announced once.",
     "issues_on": "For events handled from now on; nothing is issued afterwards for earlier ones.",
     "source": _source,
     "restore_on": "For orders cancelled or returned from now on, whenever their coupons were used.",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from schemas.campaign_parts import WindowDefinition
+from schemas.windows import WindowDefinition
 from shared.domain.model.customer import Identifier
 from shared.ledger.database import Connection
 from shared.ledger.definition_values import window_of

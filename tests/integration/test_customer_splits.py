@@ -33,7 +33,10 @@ LIMITED = definition(
     code={"shared_code": "LIMITED"},
     limits={
         "uses_per_coupon": None, "uses_per_customer": 2, "coupons_per_customer": 5,
-        "caps": [{"per": "month", "each": "customer", "uses": 3}, {"per": "day", "each": "campaign", "uses": 90}],
+        "caps": [
+            {"per": "month", "each": "customer", "uses": 3}, {"per": "day", "each": "campaign", "uses": 90},
+            {"per": "coupon", "each": "customer", "uses": 90},
+        ],
     },
 )  # fmt: skip
 NO_CAP = definition("nocap", code={"shared_code": "NOCAP"}, limits={"uses_per_coupon": None, "uses_per_customer": 99})
@@ -327,7 +330,7 @@ async def test_after_any_history_a_split_keeps_the_totals_right_and_everything_c
 ) -> None:
     random = Random(seed)
     other = definition("other", code={"shared_code": "OTHER"}, limits=NO_CAP.limits.model_dump(mode="json") | {
-        "caps": [{"per": "month", "each": "customer", "uses": 90}],
+        "caps": [{"per": "month", "each": "customer", "uses": 90}, {"per": "coupon", "each": "customer", "uses": 90}],
     })  # fmt: skip
     async with ledger(database_url, NO_CAP, other) as pool:
         engine = Engine(pool)

@@ -24,8 +24,10 @@ from shared.ledger.campaigns import save
 from shared.ledger.database import Pool, open_pool
 from shared.ledger.definitions import DefinitionError
 from shared.ledger.engine import Answer, Engine
+from shared.ledger.pools import import_codes
 from shared.ledger.sql import sql
 from tests.ledger import PLACED_AT, count, definition, issue, ledger, redeem
+from tests.privacy import erase
 
 ANN, BOB = Customer("ann", "ann@example.com"), Customer("bob")
 DAY = timedelta(days=1)
@@ -87,6 +89,7 @@ async def at_once(pool: Pool, commands: Sequence[Command], engines: int = 4, bat
         ({"spend_total": "500.00"}, 40, Reason.BUDGET_EXCEEDED, "spend_total"),
         ({"caps": [cap("day", uses=40)]}, 40, Reason.CAMPAIGN_EXHAUSTED, "caps.day.uses"),
         ({"caps": [cap("day", uses=40), cap("week", "customer", uses=1)]}, 5, Reason.CUSTOMER_LIMIT, None),
+        ({"caps": [cap("coupon", "customer", uses=1)]}, 5, Reason.CUSTOMER_LIMIT, None),
     ],
 )
 async def test_two_hundred_orders_on_four_engines_use_exactly_the_budget(
@@ -101,7 +104,9 @@ async def test_two_hundred_orders_on_four_engines_use_exactly_the_budget(
 
 
 async def test_a_budget_and_a_cap_stay_exact_while_orders_come_are_held_paid_and_cancelled(database_url: str) -> None:
-    limits = {"spend_total": "250.00", "caps": [cap("day", uses=15), cap("week", "customer", uses=9)]}
+    limits = {"spend_total": "250.00", "caps": [
+        cap("day", uses=15), cap("week", "customer", uses=9), cap("coupon", "customer", uses=8)
+    ]}  # fmt: skip
     async with ledger(database_url, hot(**limits), connections=8) as pool:
         commands: list[Command] = []
         for number in range(60):
@@ -222,6 +227,38 @@ async def test_a_merged_customer_has_one_total_per_period(database_url: str) -> 
         assert reasons(await engine.execute([redeem("D", ["HOT"], customer=ANN)])) == [None]
 
 
+async def test_each_customer_uses_each_code_once_even_after_a_merge_and_an_erasure(database_url: str) -> None:
+    once = definition("once", limits={"uses_per_coupon": None, "caps": [cap("coupon", "customer", uses=1)]})
+    async with ledger(database_url, once) as pool:
+        engine = Engine(pool)
+        first, second = await issue(engine, "once", 2)
+        by_mail = Customer(None, "ann@example.com")
+        orders = [
+            redeem("A", [first, second], customer=Customer("ann")),
+            redeem("B", [first], customer=by_mail),
+            redeem("C", [first], customer=by_mail),
+        ]
+        assert reasons(await engine.execute(orders)) == [None, None, Reason.CUSTOMER_LIMIT]
+        assert reasons(await engine.execute([redeem("D", [second], customer=ANN)])) == [Reason.CUSTOMER_LIMIT]
+        await engine.execute([CancelOrder("/cancel A", "A", PLACED_AT)])
+        answers = await engine.execute([redeem("E", [first, second], customer=ANN)])
+        assert [[one.code for one in verdict.accepted] for verdict in verdicts(answers)] == [[second]]
+        await save(pool, [once.model_copy(update={"name": "other"})])
+        assert reasons(await engine.execute([redeem("F", [second], customer=ANN)])) == [Reason.CUSTOMER_LIMIT]
+        await erase(pool, (("id", "ann"),))
+        await engine.execute([CancelOrder("/cancel E", "E", PLACED_AT)])
+        assert await count(pool, "SELECT count(*) FROM period_meters WHERE used_uses > 0") == 1
+
+
+async def test_a_coupon_issued_and_used_in_one_batch_counts_for_its_code(database_url: str) -> None:
+    once = definition("once", source={"kind": "pool"}, code={}, limits={"caps": [cap("coupon", "customer", uses=1)]})
+    async with ledger(database_url, once) as pool:
+        await import_codes(pool, "once", ["ONLY-1"])
+        gift = IssueCoupons("/issue", Cause("reward.earned", "/test", "1"), ANN, ("once",), at=PLACED_AT)
+        orders = [redeem(name, ["ONLY-1"], customer=ANN) for name in "AB"]
+        assert reasons((await Engine(pool).execute([gift, *orders]))[1:]) == [None, Reason.CUSTOMER_LIMIT]
+
+
 async def test_a_use_moved_from_an_anonymous_lock_to_an_order_counts_for_its_customer(
     database_url: str,
 ) -> None:
@@ -302,6 +339,7 @@ async def test_a_time_zone_that_postgresql_defines_differently_is_refused_for_ca
     async with ledger(database_url, hot("CET")) as pool:
         with pytest.raises(DefinitionError, match=r"`window.time_zone` is 'CET'.*name a place"):
             await save(pool, [hot("CET", caps=[cap("day", uses=1)])])
+        await save(pool, [hot("CET", caps=[cap("coupon", "customer", uses=1)])])
 
 
 async def test_constraints_refuse_totals_beyond_a_budget_or_a_cap(database_url: str) -> None:

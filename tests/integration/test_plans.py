@@ -18,6 +18,8 @@ INSERT INTO coupons (coupon_id, code, code_key, campaign_id, status, occasion, u
     SELECT md5('k' || n)::uuid, 'K' || n, 'K' || n, 'c' || n %% 500,
            CASE WHEN n %% 10 = 0 THEN 'pooled' ELSE 'active' END,
            'reward ' || n, 1 FROM generate_series(1, %(rows)s) n;
+INSERT INTO coupon_reminders SELECT md5('k' || n)::uuid, CASE WHEN n %% 100 = 0 THEN now() + n * interval '1 minute' END
+    FROM generate_series(1, %(rows)s) n;
 INSERT INTO orders (order_id, status, customer_key)
     SELECT 'o' || n, 'placed', md5('p' || n %% 5000)::uuid FROM generate_series(1, %(rows)s) n;
 INSERT INTO shared_occasions SELECT 'reward ' || n, 'c1' FROM generate_series(1, %(rows)s) n;
@@ -57,6 +59,14 @@ HOT = {
     "orders_lock": ["ARRAY['o1', 'o2']"],
     "orders_redemptions": ["ARRAY['o1', 'o2']"],
     "subscription_uses": ["ARRAY['s1', 's2']"],
+    "subscription_cycles": ["ARRAY['s1', 's2']", "ARRAY['c1', 'c2']", "now()"],
+    "reminders_due": ["now()", "200"],
+    "reminders_update": [
+        "ARRAY[md5('k1')::uuid]",
+        "ARRAY[now()]",
+        "ARRAY[NULL]::timestamptz[]",
+        "ARRAY[NULL]::timestamptz[]",
+    ],
     "customers_lock": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]"],
     "customers_segments": ["ARRAY[md5('p1')::uuid]", "ARRAY['[]']::jsonb[]"],
     "orders_of_customers": ["ARRAY[md5('p1')::uuid, md5('p2')::uuid]", "3", "ARRAY['o7']", "now()"],

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.domain.model.customer import Customer
+from shared.ledger.campaigns import save
 from shared.ledger.database import Pool
 from shared.ledger.engine import Engine
 from shared.messaging.topics_admin import create_topics
@@ -177,6 +178,22 @@ async def test_the_hold_of_an_unpaid_order_expires_and_is_published(
 
     assert await pool.fetchval("SELECT held_uses + used_uses FROM coupons WHERE code = $1", code) == 0
     assert await pool.fetchval("SELECT reasons FROM journal WHERE kind = 'PayOrder'") == ["lock_expired"]
+
+
+async def test_reminders_of_coupons_are_published(
+    environment: dict[str, str], pool: Pool, kafka_client: KafkaSettings
+) -> None:
+    await save(pool, [definition("soon", window={"valid_for": "1 day", "remind_days": 3})])
+    await issue(Engine(pool), "soon", 2)
+
+    async def published() -> list[str]:
+        rows = await pool.fetch("SELECT type FROM outbox WHERE topic = 'coupons.lifecycle' ORDER BY position")
+        return [row["type"] for row in rows]
+
+    async with running("redeemer", environment, sweep_seconds=0.2) as redeemer:
+        await redeemer.ready()
+        await eventually(published, lambda types: types == ["coupon.expired"] * 2)  # issued months ago
+        assert await redeemer.stop() == 0
 
 
 async def test_a_wrong_setting_ends_the_process_at_once(environment: dict[str, str]) -> None:

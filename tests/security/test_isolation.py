@@ -165,7 +165,11 @@ async def test_a_bug_in_expiring_does_not_stop_the_janitor(database_url: str, mo
         await locks_whose_time_is_over(pool, [code])
         monkeypatch.setattr(engine, "sweep_expired", raising)
         stopping = asyncio.Event()
-        janitor = asyncio.create_task(Janitor(engine, pause_seconds=0.01, limit=10).run(stopping))
+
+        async def sweep(limit: int) -> int:
+            return await engine.sweep_expired(limit)
+
+        janitor = asyncio.create_task(Janitor(sweep, "locks", "expiry", pause_seconds=0.01, limit=10).run(stopping))
         before = bugs("expiry")
         while bugs("expiry") < before + 2:
             assert not janitor.done()

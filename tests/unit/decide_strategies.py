@@ -58,12 +58,15 @@ def mostly(usual: Any, strategy: st.SearchStrategy[Any], times: int = 4) -> st.S
     return st.integers(0, times).flatmap(lambda dice: strategy if dice == times else st.just(usual))
 
 
-caps = st.builds(
-    Cap,
-    st.sampled_from(["day", "week", "month"]),
-    st.sampled_from(["campaign", "customer"]),
-    st.sampled_from([1, 2]),
-    st.sampled_from([None, 2]),
+caps = st.one_of(
+    st.builds(
+        Cap,
+        st.sampled_from(["day", "week", "month"]),
+        st.sampled_from(["campaign", "customer"]),
+        st.sampled_from([1, 2]),
+        st.sampled_from([None, 2]),
+    ),
+    st.builds(Cap, st.just("coupon"), st.just("customer"), st.sampled_from([1, 2])),
 )
 limits = st.builds(
     Limits,

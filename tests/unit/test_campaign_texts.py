@@ -112,6 +112,18 @@ SECTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "window.starts_at": ({"window": {"starts_at": "2026-01-01"}}, "window: from 2026-01-01"),
     "window.ends_at": ({"window": {"ends_at": "2027-01-01T12:30:00Z"}}, "window: until 2027-01-01 12:30"),
     "window.valid_for": ({"window": {"valid_for": "P1DT12H"}}, "window: 1 d 12 h each"),
+    "recurring_cycles": (
+        {"recurring": True, "recurring_cycles": 3},
+        "recurring: the first 3 orders of a subscription that cost something",
+    ),
+    "window.remind_days": (
+        {"window": {"ends_at": "2027-01-01", "remind_days": 3}},
+        "reminders: 3 days before a coupon ends, and when it has ended",
+    ),
+    "window.until": (
+        {"window": {"valid_for": "1 month", "until": "end_of_week"}},
+        "window: 1 month each, until the end of that week",
+    ),
     "window.time_zone": ({"window": {"time_zone": "Europe/Berlin"}}, "time zone: Europe/Berlin"),
     "window.hours": (
         {"window": {"hours": [{"days": ["mon", "tue"], "opens": "09:00", "closes": "17:00"}]}},
@@ -201,6 +213,7 @@ def test_a_long_list_is_cut() -> None:
 def test_a_window_in_days() -> None:
     year = {"starts_at": "2026-01-01", "ends_at": "2027-01-01", "valid_for": "P30D"}
     assert window(campaign(window=year)) == "2026-01-01 to 2027-01-01, 30 d each"
+    assert window(campaign(window={"until": "end_of_day"})) == "each until the end of the day of its issue"
 
 
 def test_a_field_of_eligibility_without_words_is_shown_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

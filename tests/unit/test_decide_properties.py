@@ -155,7 +155,12 @@ class Records:
             if entry.kind in {"voided", "unvoided", "extended"} or (cap.each == "customer" and customer_key is None):
                 continue
             assert entry.counted_at is not None, "the entry has no counted_at"
-            period = period_of(cap.per, entry.counted_at, rules.window.zone)
+            if cap.per == "coupon":
+                if entry.kind == "issued":
+                    continue
+                period = f"coupon {entry.coupon_id}"
+            else:
+                period = period_of(cap.per, entry.counted_at, rules.window.zone)
             meter = state.period_meters.setdefault((entry.campaign_id, customer_key, period), Meter())
             meter.issued += entry.kind == "issued"
             meter.held += entry.held_uses

@@ -166,6 +166,8 @@ def test_the_page_on_architecture_names_every_statement_of_a_batch_and_no_other(
             "codes_to_issue",
             "rewards",
             "persist",
+            "reminding",
+            "cycles",
             "journal",
             "outbox",
         )
@@ -187,6 +189,8 @@ def test_the_page_on_architecture_names_every_statement_of_a_batch_and_no_other(
         "meters_rebuild",
         "period_meters_drop",
         "period_meters_rebuild",
+        "reminders_facts",
+        "reminders_wake_campaigns",
         "time_zone_differs",
         "outbox_read_after",
     }

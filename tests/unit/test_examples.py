@@ -33,8 +33,8 @@ EXAMPLES = {
     for path in (Path(schemas.__file__).parent / "examples").glob("*.json")
 }
 OUTPUTS = {name for name, one in EXAMPLES.items() if name != "campaign" and one["source"].startswith("/couponry/")}
-BUILT_BY_OTHERS = {"customer_erased", "ledger_event_withheld"}
-"""Events that no verdict causes: erasures and the relay write them."""
+BUILT_BY_OTHERS = {"customer_erased", "ledger_event_withheld", "coupon_expiring", "coupon_expired"}
+"""Events that no verdict causes: erasures, the relay and the sweep of reminders write them."""
 
 SOMETIMES: dict[str, tuple[str, ...]] = {
     "coupon_lock_expired": (".customer", ".expires_at"),  # optional, not written

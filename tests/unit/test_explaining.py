@@ -96,6 +96,7 @@ def test_a_good_code_has_a_finding_for_every_rule_in_the_order_of_reasons() -> N
         ("eligibility.min_quantity", "not asked"),
         ("applies_to", "not asked"),
         ("eligibility.conditions", "not asked"),
+        ("recurring_cycles", "not asked"),
         ("limits.uses_per_coupon", "holds"),
         ("stacking", "holds"),
         ("discount", "holds"),

@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.domain.model.campaign import Campaign
-from shared.domain.model.clock import later
 from shared.domain.model.commands import IssueCoupons
 from shared.domain.model.reasons import Reason
 from shared.domain.model.state import NO_METER, State, Supply
+from shared.domain.model.validity import own_end
 from shared.domain.model.verdicts import AcceptedCoupon, LedgerEntry, RefusedCoupon, Verdict
 from shared.domain.offers.exhausted import coupons_cap_reached
 
@@ -165,9 +165,9 @@ def _limit_refusal(
 
 def issued_coupon(campaign: Campaign, supply: Supply, at: datetime) -> AcceptedCoupon:
     """Return the coupon of `campaign` with the code of `supply`, valid from `at`."""
-    own_end, ends_at = coupon_end(campaign, at), campaign.window.ends_at
-    if own_end is not None:
-        ends_at = own_end if ends_at is None else min(ends_at, own_end)
+    own, ends_at = coupon_end(campaign, at), campaign.window.ends_at
+    if own is not None:
+        ends_at = own if ends_at is None else min(ends_at, own)
     return AcceptedCoupon(
         supply.coupon_id, supply.code or "", campaign.campaign_id, campaign.discount.kind, campaign.discount.value,
         uses=campaign.limits.uses_per_coupon or 0, starts_at=at, ends_at=ends_at,
@@ -179,9 +179,9 @@ def coupon_end(campaign: Campaign, starts_at: datetime | None) -> datetime | Non
     """Return the end of the coupon's own validity, or None. The campaign's end may change, so it is not stored with the
     coupon but checked when the coupon is used.
     """
-    if campaign.window.valid_for is None or campaign.code.shared_code is not None or starts_at is None:
+    if campaign.code.shared_code is not None or starts_at is None:
         return None
-    return later(starts_at, campaign.window.valid_for.total_seconds())
+    return own_end(campaign.window, starts_at)
 
 
 def _no_code_message(campaign: Campaign) -> str:

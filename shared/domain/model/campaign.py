@@ -15,6 +15,8 @@ StackingPolicy = Literal["exclusive", "combinable"]
 SourceKind = Literal["generated", "pool", "external"]
 
 Period = Literal["day", "week", "month"]
+CapPeriod = Period | Literal["coupon"]
+"""What a cap counts in: a day, week or month, or each coupon on its own."""
 Counted = Literal["campaign", "customer"]
 OnReturn = Literal["share", "rejudge"]
 """What a return in part leaves of a discount: the share of the goods that are left, or what these deserve."""
@@ -80,9 +82,12 @@ class CodeRule:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """A limit of uses, coupons, or both in each `per`, for the whole campaign or for each customer."""
+    """A limit of uses, coupons, or both in each `per`, for the whole campaign or for each customer.
 
-    per: Period
+    Per coupon it limits each customer's uses only.
+    """
+
+    per: CapPeriod
     each: Counted = "campaign"
     uses: int | None = None
     coupons: int | None = None
@@ -129,17 +134,34 @@ class Hours:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarSpan:
+    """A span of the calendar: so many months, then so many days, on the clocks of a time zone."""
+
+    months: int = 0
+    days: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
-    """The validity of a campaign: half-open `[starts_at, ends_at)`, UTC. `valid_for` limits each coupon from its issue.
+    """The validity of a campaign: half-open `[starts_at, ends_at)`, UTC. `valid_for` limits each coupon from its issue,
+    and `until` moves that end to the end of its day, week or month (see `validity`).
 
     `hours`: opening hours of the week in `zone`; empty is always. The periods of caps start in `zone` as well.
     """
 
     starts_at: datetime | None = None
     ends_at: datetime | None = None
-    valid_for: timedelta | None = None
+    valid_for: timedelta | CalendarSpan | None = None
     zone: tzinfo = UTC
     hours: tuple[Hours, ...] = ()
+    until: Period | None = None
+    remind_days: int | None = None
+    """days before its end on which a customer's coupon is announced as expiring (0: only as expired); None: never"""
+
+    @property
+    def ends_coupons(self) -> bool:
+        """Return whether each coupon has an end of its own."""
+        return self.valid_for is not None or self.until is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +262,8 @@ class Campaign:
     restore_days: int = 0
     """days that a coupon is valid if a use is restored after its own end; 0: it stays expired"""
     recurring: bool = False
+    recurring_cycles: int | None = None
+    """orders of a subscription, of those that cost something, that a recurring coupon is for; None: all of them"""
     validation_code: str | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     version: int = 0

@@ -101,6 +101,11 @@ class Order:
     cycle: int = 0
     metadata: Mapping[str, Any] | None = field(default=None, hash=False)
 
+    @property
+    def is_free(self) -> bool:
+        """Return whether neither the goods nor the shipping cost anything, before any discount."""
+        return self.amount_minor <= 0 and self.shipping_minor <= 0
+
     def with_goods(self, lines: tuple[Line, ...], amount_minor: int) -> "Order":
         """Return the order with other goods."""
         return replace(self, lines=lines, amount_minor=amount_minor)

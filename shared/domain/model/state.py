@@ -220,6 +220,10 @@ class State:
     """holder or redeemer of a coupon → identifiers, for events of the coupon; only where a command may cause one"""
     subscriptions: dict[tuple[str, str], int] = field(default_factory=dict)
     """(subscription id, coupon id) → active uses, for subscriptions with later orders in the batch"""
+    cycles: dict[tuple[str, str], dict[str, bool]] = field(default_factory=dict)
+    """(subscription id, coupon id) → orders that have redeemed or hold the coupon, and whether they cost something; for
+    campaigns with a number of cycles
+    """
 
 
 def order_hold(order_id: str) -> str:

@@ -59,8 +59,8 @@ def order_of_application(offer: ResolvedOffer) -> tuple[int, int, str, str]:
 
 
 def has_effect(offer: ResolvedOffer, discount_minor: int) -> bool:
-    """Return whether the offer has an effect: a discount, or a benefit other than a discount."""
-    return discount_minor > 0 or KINDS[offer.discount.kind].has_effect_without_discount
+    """Return whether the offer has an effect: a discount, another benefit, or the coupon for a subscription."""
+    return discount_minor > 0 or KINDS[offer.discount.kind].has_effect_without_discount or offer.trial
 
 
 def conflicting_offer(

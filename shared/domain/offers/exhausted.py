@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from shared.domain.model.campaign import Campaign, Cap, Counted
-from shared.domain.model.clock import next_period_start, period_of
 from shared.domain.model.customer import CustomerKey
 from shared.domain.model.money import format_for_message
 from shared.domain.model.state import NO_METER, PeriodKey, State
 from shared.domain.model.value import value
 from shared.domain.model.verdicts import LedgerEntry, Verdict
+from shared.domain.offers.periods import PERIODS
 
 
 @value
@@ -90,7 +90,7 @@ def _caps(
         periods: dict[str, tuple[datetime, int, int]] = {}
         for entry in entries:
             at = entry.counted_at or decided_at
-            period = period_key(campaign, cap, None, at)[2]
+            period = period_key(campaign, cap, None, entry.coupon_id, at)[2]
             _, uses, coupons = periods.get(period, (at, 0, 0))
             periods[period] = (at, uses + entry.used_uses, coupons + (entry.kind == "issued"))
         for period, (at, uses, coupons) in periods.items():
@@ -98,58 +98,62 @@ def _caps(
             reached = (("uses", cap.uses, meter.used, uses), ("coupons", cap.coupons, meter.issued, coupons))
             for name, limit, total, added in reached:
                 if limit is not None and total - added < limit <= total:
-                    until = next_period_start(cap.per, at, campaign.window.zone)
+                    until = again_at(campaign, cap, at)
                     yield ExhaustedCampaign(campaign.campaign_id, f"caps.{cap.per}.{name}", str(limit), until=until)
 
 
-# Caps: limits per day, week or month in the campaign's time zone. The `counted_at` of an entry decides its period: a
-# use counts at the time of its request, a held use when it was held, and a restored use makes room in the period where
-# it was counted.
+# Caps: limits per day, week or month in the campaign's time zone, or per coupon. The `counted_at` of an entry decides
+# its period: a use counts at the time of its request, a held use when it was held, and a restored use makes room in the
+# period where it was counted.
 
 
 @value
 class FullCap:
-    """A cap without room: `counted` of `limit` are used up until `again_at`."""
+    """A cap without room: `counted` of `limit` are used up until `again_at`; None: permanently."""
 
     cap: Cap
     limit: int
     counted: int
     period: str
-    again_at: datetime
+    again_at: datetime | None
 
     def describe(self, what: str) -> str:
         """Return the cap in words: "1 use a day"."""
-        return f"{self.limit} {what}{'' if self.limit == 1 else 's'} a {self.cap.per}"
+        return f"{self.limit} {what}{'' if self.limit == 1 else 's'} {PERIODS[self.cap.per].text}"
 
     def details(self, counted: str) -> dict[str, str]:
         """Return the details of a refusal; `counted` is the key of the count."""
-        return {
-            "limit": str(self.limit),
-            counted: str(self.counted),
-            "per": self.cap.per,
-            "period": self.period,
-            "again_at": self.again_at.isoformat(),
-        }
+        details = {"limit": str(self.limit), counted: str(self.counted), "per": self.cap.per}
+        if self.again_at is not None:
+            details |= {"period": self.period, "again_at": self.again_at.isoformat()}
+        return details
 
 
-def period_keys(campaign: Campaign, customer_key: CustomerKey | None, at: datetime) -> Iterator[PeriodKey]:
-    """Yield the keys of the running totals that a use of this customer at `at` counts in."""
+def period_keys(
+    campaign: Campaign, customer_key: CustomerKey | None, coupon_id: str | None, at: datetime
+) -> Iterator[tuple[Cap, PeriodKey]]:
+    """Yield the caps that a use of this customer at `at` counts in, with the keys of their running totals.
+
+    `coupon_id` None: a coupon is issued.
+    """
     for cap in campaign.limits.caps:
-        if cap.each == "campaign" or customer_key is not None:
-            yield period_key(campaign, cap, customer_key, at)
+        if (cap.each == "campaign" or customer_key is not None) and (
+            coupon_id is not None or PERIODS[cap.per].of_calendar
+        ):
+            yield cap, period_key(campaign, cap, customer_key, coupon_id, at)
 
 
-def period_key(campaign: Campaign, cap: Cap, customer_key: CustomerKey | None, at: datetime) -> PeriodKey:
-    """Return the key of the running total that `cap` limits."""
+def period_key(
+    campaign: Campaign, cap: Cap, customer_key: CustomerKey | None, coupon_id: str | None, at: datetime
+) -> PeriodKey:
+    """Return the key of the running total that `cap` limits. `coupon_id` None: a coupon is issued."""
     customer_key = None if cap.each == "campaign" else customer_key
-    return (campaign.campaign_id, customer_key, period_of(cap.per, at, campaign.window.zone))
+    return (campaign.campaign_id, customer_key, PERIODS[cap.per].name(coupon_id or "", at, campaign.window.zone))
 
 
-def full_cap(campaign: Campaign, cap: Cap, limit: int, counted: int, at: datetime) -> FullCap:
-    """Return `cap` as a cap without room at `at`."""
-    zone = campaign.window.zone
-    period = period_of(cap.per, at, zone)
-    return FullCap(cap, limit, counted, period, next_period_start(cap.per, at, zone))
+def again_at(campaign: Campaign, cap: Cap, at: datetime) -> datetime | None:
+    """Return when the next period of `cap` begins after that of `at`; None if there is none."""
+    return PERIODS[cap.per].again_at(at, campaign.window.zone)
 
 
 def coupons_cap_reached(  # noqa: PLR0917 - private to the domain
@@ -159,7 +163,8 @@ def coupons_cap_reached(  # noqa: PLR0917 - private to the domain
     for cap in campaign.limits.caps:
         if cap.each != each or cap.coupons is None or (each == "customer" and customer_key is None):
             continue
-        issued = state.period_meters.get(period_key(campaign, cap, customer_key, at), NO_METER).issued + totals
+        key = period_key(campaign, cap, customer_key, None, at)
+        issued = state.period_meters.get(key, NO_METER).issued + totals
         if issued >= cap.coupons:
-            return full_cap(campaign, cap, cap.coupons, issued, at)
+            return FullCap(cap, cap.coupons, issued, key[2], again_at(campaign, cap, at))
     return None

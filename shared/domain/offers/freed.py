@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from shared.domain.model.campaign import Cap
-from shared.domain.model.clock import period_of
 from shared.domain.model.state import ActiveRedemption, LockedUse
+from shared.domain.offers.periods import PERIODS
 from shared.domain.offers.request import Request, ResolvedOffer
 
 
@@ -16,17 +16,20 @@ def freed_uses(
     if within is None:
         return sum(locked.uses for locked in uses)
     offer, cap, period = within
-    zone = offer.campaign.window.zone
-    return sum(locked.uses for locked in uses if period_of(cap.per, locked.counted_at or request.now, zone) == period)
+    return sum(locked.uses for locked in uses if _period(request, offer, cap, locked) == period)
 
 
 def given_up_uses(request: Request, offer: ResolvedOffer, within: tuple[Cap, str] | None = None) -> int:
     """Return how many used (not only held) uses of the campaign the order gives up, in total or in one period."""
     used = [one for one in given_up(request, offer.campaign.campaign_id) if isinstance(one, ActiveRedemption)]
     if within is not None:
-        (cap, period), zone = within, offer.campaign.window.zone
-        used = [one for one in used if period_of(cap.per, one.counted_at or request.now, zone) == period]
+        cap, period = within
+        used = [one for one in used if _period(request, offer, cap, one) == period]
     return sum(one.uses for one in used)
+
+
+def _period(request: Request, offer: ResolvedOffer, cap: Cap, use: ActiveRedemption | LockedUse) -> str:
+    return PERIODS[cap.per].name(use.coupon_id, use.counted_at or request.now, offer.campaign.window.zone)
 
 
 def given_up(request: Request, campaign_id: str) -> Iterator[ActiveRedemption | LockedUse]:

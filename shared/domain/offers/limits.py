@@ -9,7 +9,7 @@ from shared.domain.model.reasons import Reason
 from shared.domain.model.state import NO_METER
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers.budget import Room, budget_room
-from shared.domain.offers.exhausted import full_cap, period_key
+from shared.domain.offers.exhausted import FullCap, again_at, period_key
 from shared.domain.offers.freed import freed_uses, given_up_uses
 from shared.domain.offers.request import Request, ResolvedOffer
 from shared.domain.offers.totals import RunningTotals, counts_at
@@ -113,14 +113,14 @@ def customer_cap(
     if customer_key is None or (offer.lock is not None and offer.lock.customer_key == customer_key):
         return None
     at = counts_at(request, offer)
-    key = period_key(campaign, cap, customer_key, at)
+    key = period_key(campaign, cap, customer_key, offer.coupon.coupon_id, at)
     meter = request.state.period_meters.get(key, NO_METER)
     taken = meter.used + meter.held + totals.periods.get(key, 0)
     if taken >= limit and (meter.held or request.given_up):
         taken -= freed_uses(request, campaign.campaign_id, customer=True, within=(offer, cap, key[2]))
     if taken < limit:
         return None
-    reached = full_cap(campaign, cap, limit, meter.used, at)
+    reached = FullCap(cap, limit, meter.used, key[2], again_at(campaign, cap, at))
     message = f"This customer already has the {reached.describe('use')} that campaign {key[0]!r} allows."
     details = reached.details("used") | {"held": str(meter.held)}
     return refuse(Reason.CUSTOMER_LIMIT, message, offer.code, offer.coupon, details)
@@ -157,11 +157,11 @@ def campaign_caps(request: Request, offer: ResolvedOffer, totals: RunningTotals)
 def campaign_cap(request: Request, offer: ResolvedOffer, totals: RunningTotals, cap: Cap, limit: int) -> Room:
     """Check one cap of the campaign."""
     campaign = offer.campaign
-    key = period_key(campaign, cap, None, request.at)
+    key = period_key(campaign, cap, None, offer.coupon.coupon_id, request.at)
     meter = request.state.period_meters.get(key, NO_METER)
     used = meter.used + totals.periods.get(key, 0)
     if used >= limit and used - given_up_uses(request, offer, (cap, key[2])) >= limit:
-        reached = full_cap(campaign, cap, limit, meter.used, request.at)
+        reached = FullCap(cap, limit, meter.used, key[2], again_at(campaign, cap, request.at))
         message = f"Campaign {key[0]!r} has used all of its {reached.describe('use')}."
         return refuse(Reason.CAMPAIGN_EXHAUSTED, message, offer.code, offer.coupon, reached.details("used")), False
     if used + meter.held < limit:

@@ -271,6 +271,6 @@ def _counted(meter: Meter, limit: int) -> dict[str, str]:
 
 
 def _capped(request: Request, offer: ResolvedOffer, cap: Cap, limit: int) -> dict[str, str]:
-    key = period_key(offer.campaign, cap, request.customer_key, request.at)
+    key = period_key(offer.campaign, cap, request.customer_key, offer.coupon.coupon_id, request.at)
     meter = request.state.period_meters.get(key, NO_METER)
     return {"each": cap.each, "period": key[2], **_counted(meter, limit)}

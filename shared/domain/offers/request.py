@@ -149,7 +149,8 @@ class ResolvedOffer:
     aren't judged again. `recurring`: the coupon continues with a subscription and takes no use. `used`: the order has
     redeemed the coupon already, and keeps its use. `older` is the hold of an older unpaid order of the customer, which
     makes way if it must (see `takeover`). `discount_minor`, `weights` and `unit_groups` are the price on the untouched
-    order (see `price`); 0 and empty without an order, or if the order has nothing to take it from.
+    order (see `price`); 0 and empty without an order, or if the order has nothing to take it from. `trial`: the order
+    costs nothing, and takes the coupon for its subscription (see `cycles`).
     """
 
     code: str
@@ -161,6 +162,7 @@ class ResolvedOffer:
     discount_minor: int = 0
     weights: Sequence[int] = ()
     unit_groups: tuple[UnitGroup, ...] = ()
+    trial: bool = False
     lock: LockState | None = None
     locked: LockedUse | None = None
     held_by_others: int = 0

@@ -14,6 +14,7 @@ from shared.domain.model.money import MoneyError, parse_minor
 from shared.domain.model.order import Line
 from shared.domain.model.quantity import UnitPrice
 from shared.domain.model.state import ActiveRedemption, LockedUse, LockState, is_holding, order_hold
+from shared.domain.offers.cycles import is_trial
 from shared.domain.offers.kinds import KINDS
 from shared.domain.offers.price import price_of
 from shared.domain.offers.request import NO_LINES, WHOLE_ORDER, Request, ResolvedOffer, Target, UnitGroup
@@ -109,21 +110,22 @@ def amount_in(value: str, currency: str) -> int | None:
         return None
 
 
-_Terms = tuple[DiscountOffer, Target | None, int | None, int, Sequence[int], tuple[UnitGroup, ...]]
+_Terms = tuple[DiscountOffer, Target | None, int | None, int, Sequence[int], tuple[UnitGroup, ...], bool]
 
 
 def _target_and_price(request: Request, campaign: Campaign) -> _Terms:
-    """Return the discount, its target, the amount of a fixed one, and the price on the untouched order."""
+    """Return the discount, its target, the amount of a fixed one, the price on the untouched order, `trial`."""
     order, basket, discount = request.order, request.basket, campaign.discount
     if order is None:
-        return discount, None, 0, 0, (), ()
+        return discount, None, 0, 0, (), (), False
     fixed_minor = discount.amount_minor
     if fixed_minor is None:
         fixed_minor = amount_in(discount.value, order.currency)
     target = _target(campaign, order.lines) if is_restricted(campaign) else WHOLE_ORDER
     if basket is None or target is None or fixed_minor is None:
-        return discount, target, fixed_minor, 0, (), ()
-    return (discount, target, fixed_minor, *price_of(basket, discount, target, fixed_minor))
+        return discount, target, fixed_minor, 0, (), (), False
+    trial = campaign.recurring_cycles is not None and is_trial(order)
+    return (discount, target, fixed_minor, *price_of(basket, discount, target, fixed_minor), trial)
 
 
 def _target(campaign: Campaign, lines: tuple[Line, ...]) -> Target | None:

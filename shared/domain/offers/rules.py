@@ -17,6 +17,7 @@ from shared.domain.model.state import LockedUse, LockState
 from shared.domain.model.verdicts import RefusedCoupon, refuse
 from shared.domain.offers import messages
 from shared.domain.offers.conditions import failing_condition
+from shared.domain.offers.cycles import describe_cycles, has_cycle_left, is_waived
 from shared.domain.offers.messages import Describe, order_of
 from shared.domain.offers.request import Request, ResolvedOffer
 from shared.domain.offers.resolve import eligible_quantity, is_restricted, resolve, resolve_locked, resolve_recurring
@@ -201,6 +202,10 @@ RULES: Final = (
         "eligibility.conditions", Reason.CONDITION_FAILED, lambda it: bool(it.eligibility.conditions),
         _meets_conditions, messages.describe_conditions, of_order=True,
     ),
+    Rule(
+        "recurring_cycles", Reason.EXHAUSTED, lambda it: it.recurring_cycles is not None, has_cycle_left,
+        describe_cycles, of_order=True,
+    ),
 )  # fmt: skip
 """In the order of `Reason`; a test checks it."""
 
@@ -218,7 +223,7 @@ def judge(request: Request, code: str, coupon: Coupon | None) -> ResolvedOffer |
     if request.command.unread and (unread := refusal_for_unread(request, offer)) is not None:
         return _first_refusal(request, offer, unread)
     for passes, rule in rules_of(campaign, of_order=request.order is not None):
-        if not passes(request, offer):
+        if not passes(request, offer) and not is_waived(rule.reason, offer):
             return refused_by(rule, request, offer)
     return offer
 
@@ -228,7 +233,7 @@ def _first_refusal(request: Request, offer: ResolvedOffer, unread: RefusedCoupon
     for passes, rule in rules_of(offer.campaign, of_order=request.order is not None):
         if PRECEDENCE[rule.reason] >= PRECEDENCE[unread.reason]:
             break
-        if not passes(request, offer):
+        if not passes(request, offer) and not is_waived(rule.reason, offer):
             return refused_by(rule, request, offer)
     return unread
 
@@ -268,7 +273,8 @@ def judge_order(request: Request, offer: ResolvedOffer) -> ResolvedOffer | Refus
     if request.command.unread and (unread := refusal_for_unread(request, offer)) is not None:
         return unread
     for passes, rule in rules_of(offer.campaign, of_order=request.order is not None):
-        if (rule.of_order or rule.reason is Reason.ORDER_MISMATCH) and not passes(request, offer):
+        of_order = rule.of_order or rule.reason is Reason.ORDER_MISMATCH
+        if of_order and not passes(request, offer) and not is_waived(rule.reason, offer):
             return refused_by(rule, request, offer)
     return offer
 

@@ -54,7 +54,8 @@ def add_to_totals(
     for cap in limits.caps:
         held = offer.lock is not None and (cap.each == "campaign" or offer.lock.customer_key == request.customer_key)
         if not held and (cap.each == "campaign" or request.customer_key is not None):
-            key = period_key(offer.campaign, cap, request.customer_key, counts_at(request, offer))
+            at = counts_at(request, offer)
+            key = period_key(offer.campaign, cap, request.customer_key, offer.coupon.coupon_id, at)
             totals.periods[key] = totals.periods.get(key, 0) + 1
 
 

@@ -49,7 +49,7 @@ def judge_new(
     command: RedeemCoupons, request: Request, code: str, coupon: Coupon | None
 ) -> ResolvedOffer | RefusedCoupon:
     """Judge a coupon that the order doesn't have yet."""
-    if coupon is not None and command.order.cycle > 1:
+    if coupon is not None and command.order.subscription_id is not None:
         continued = continued_campaign(command, request.state, coupon)
         if continued is not None:
             return judge_recurring(request, code, coupon, continued)
@@ -72,11 +72,16 @@ def _judge_codes(command: RedeemCoupons, request: Request, found: Found) -> Judg
 
 
 def continued_campaign(command: RedeemCoupons, state: State, coupon: Coupon) -> Campaign | None:
-    """Return the campaign if this later order of a subscription continues an earlier use of the coupon, else None."""
-    campaign = state.campaigns.get(coupon.campaign_id)
-    if campaign is None or not campaign.recurring or command.order.subscription_id is None:
+    """Return the campaign if this later order of a subscription continues an earlier use of the coupon, else None.
+
+    With a number of cycles, orders may arrive in any order: whichever takes the coupon, all others continue.
+    """
+    campaign, order = state.campaigns.get(coupon.campaign_id), command.order
+    if campaign is None or not campaign.recurring or order.subscription_id is None:
         return None
-    active_uses = state.subscriptions.get((command.order.subscription_id, coupon.coupon_id), 0)
+    if order.cycle <= 1 and campaign.recurring_cycles is None:
+        return None
+    active_uses = state.subscriptions.get((order.subscription_id, coupon.coupon_id), 0)
     return campaign if active_uses > 0 else None
 
 

@@ -14,7 +14,8 @@ WITH cap AS (
     SELECT ledger_entries.campaign_id,
            CASE WHEN customers THEN coalesce(customer.merged_into, ledger_entries.customer_key)
                 ELSE '00000000-0000-0000-0000-000000000000' END AS customer_key,
-           per || ' ' || to_char(date_trunc(per, greatest(part.counts_at AT TIME ZONE zone, '0001-01-01')), 'YYYY-MM-DD') AS period,
+           CASE per WHEN 'coupon' THEN 'coupon ' || ledger_entries.coupon_id
+                ELSE per || ' ' || to_char(date_trunc(per, greatest(part.counts_at AT TIME ZONE zone, '0001-01-01')), 'YYYY-MM-DD') END AS period,
            part.issued_coupons, part.held_uses, part.used_uses
     FROM ledger_entries
     JOIN cap ON cap.campaign_id = ledger_entries.campaign_id
@@ -24,7 +25,7 @@ WITH cap AS (
     LEFT JOIN ledger_entries AS burned ON ledger_entries.counted_at IS NULL AND ledger_entries.kind = 'restored' AND burned.kind = 'burned'
                       AND (burned.order_id, burned.coupon_id, burned.round) = (ledger_entries.order_id, ledger_entries.coupon_id, ledger_entries.round)
     CROSS JOIN LATERAL (VALUES
-        (coalesce(ledger_entries.counted_at, burned.recorded_at, ledger_entries.recorded_at), (ledger_entries.kind = 'issued')::integer, 0, ledger_entries.used_uses),
+        (coalesce(ledger_entries.counted_at, burned.recorded_at, ledger_entries.recorded_at), (ledger_entries.kind = 'issued' AND per <> 'coupon')::integer, 0, ledger_entries.used_uses),
         (coalesce(ledger_entries.counted_at, held_at, ledger_entries.recorded_at), 0, ledger_entries.held_uses, 0)
     ) AS part (counts_at, issued_coupons, held_uses, used_uses)
     WHERE (part.issued_coupons, part.held_uses, part.used_uses) <> (0, 0, 0)
