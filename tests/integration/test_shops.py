@@ -118,9 +118,6 @@ async def test_each_order_holds_its_coupons_until_it_is_paid(pool: Pool, at_once
     await pool.execute("UPDATE locks SET expires_at = now() - interval '1 second' WHERE status = 'open'")
     late = orders.event("paid", None, paid_at="2100-01-01T00:00:00Z")  # counts as now
     assert await orders.send(late) == [("lock_expired", None), ("redemption_refused", None)]
-        ("lock_expired", None),
-        ("redemption_refused", None),
-    ]
     assert await orders.uses() == (0, 1)
 
 
