@@ -62,8 +62,9 @@ def judge_new(
 def _judge_codes(command: RedeemCoupons, request: Request, found: Found) -> Judged:
     offers: list[ResolvedOffer] = []
     refused = refused_themselves(command) if command.unread else []
+    is_usual = command.order.subscription_id is None and not command.takeover
     for code, coupon in found:
-        judged = judge_new(command, request, code, coupon)
+        judged = judge(request, code, coupon) if is_usual else judge_new(command, request, code, coupon)
         if isinstance(judged, ResolvedOffer):
             offers.append(judged)
         else:

@@ -46,62 +46,75 @@ from shared.domain.orders.returns import paid_minor
 from shared.domain.orders.uses import all_or_nothing, customer_of, hold_uses, without
 
 
-def redeem(command: RedeemCoupons, state: State, now: datetime) -> Verdict:
-    """Judge the coupons of an order and use (or hold) those that it may use."""
+def redeem(command: RedeemCoupons, state: State, now: datetime, paid: int | None = None) -> Verdict:
+    """Judge the coupons of an order and use (or hold) those that it may use.
+
+    `paid`: what its goods cost after discounts, None before the coupons are judged.
+    """
     if not command.priced:
         command = _with_currency_of_lock(command, state)
-    return _redeem(command, state, now, None)
-
-
-def _redeem(command: RedeemCoupons, state: State, now: datetime, paid: int | None) -> Verdict:  # noqa: PLR0911 - one per outcome
-    """Return the verdict. `paid`: what the goods cost after discounts, None before the coupons are judged."""
     order = command.order
     placing = placing_of(command, state, now, paid=paid)
-    request, known, effect, placed_again = placing.request, placing.known, placing.effect, placing.placed_again
-    if placing.judges_all:
-        return change(command, placing)
-    if effect is not Effect.JUDGE and known is not None:
-        if effect is Effect.RECORD_TIME:
-            return _record_time(command, placing, known)
-        if is_mismatch(command, placing):
-            return mismatch(command, placing)
+    request, known, placed_again = placing.request, placing.known, placing.placed_again
+    if known is not None and (settled := _settled(command, placing, known)) is not None:
+        return settled
     offers, refused = judge_named(command, placing)
     changed = placing_change(command, known, request.customer_key, now, placed_again=placed_again)
     if known is not None and placing.all_returned:
         changed = OrderChange(order.order_id, "returned", returned_at=known.returned_at)
     if not offers and not refused:
-        if changed is None:
-            return _nothing(command, placing)
-        # Keep the customer: other commands of the batch may depend on whether this is the customer's first order.
-        outcome: Outcome = "unchanged" if known is None else "recorded"
-        return Verdict(
-            command.command_id, outcome, now, currency=order.currency, order_id=order.order_id,
-            customer_key=request.customer_key, orders=(changed,),
-        )  # fmt: skip
+        return _without_coupons(command, placing, changed)
     applied: list[AppliedOffer] = []
     if offers:
         applied, others = choose(request, offers)
         refused += others
         if not command.priced:
             applied = [_as_held(use) for use in applied]
-    applied, refused = all_or_nothing(command, applied, refused)
-    if applied and paid is None and (refunded := _refunded_before(command, placing, applied)) is not None:
-        return _redeem(command, state, now, refunded)
+    if refused:
+        applied, refused = all_or_nothing(command, applied, refused)
+    if known is not None and known.returns and applied and paid is None:
+        refunded = _refunded_before(command, placing, applied)
+        if refunded is not None:
+            return redeem(command, state, now, refunded)
     if not applied:
         return Verdict.all_refused(
             command.command_id, now, refused, requested_count=command.named or len(refused), currency=order.currency,
             order_id=order.order_id, lock_reference=command.lock_reference, customer_key=request.customer_key,
             change=changed,
         )  # fmt: skip
-    if command.hold and not (known is not None and effect == Effect.JUDGE and paid_since_closed(known)):
+    is_paid = known is not None and placing.row.effect is Effect.JUDGE and paid_since_closed(known)
+    if command.hold and not is_paid:
         return _hold(command, request, applied, refused, changed)
     return _burn(command, placing, applied, refused, changed)
 
 
+def _settled(command: RedeemCoupons, placing: Placing, known: OrderState) -> Verdict | None:
+    """Return the verdict on a known order that isn't a request for further coupons, else None."""
+    if placing.judges_all:
+        return change(command, placing)
+    if placing.row.effect is Effect.RECORD_TIME:
+        return _record_time(command, placing, known)
+    if placing.row.effect is not Effect.JUDGE and is_mismatch(command, placing):
+        return mismatch(command, placing)
+    return None
+
+
+def _without_coupons(command: RedeemCoupons, placing: Placing, change: OrderChange | None) -> Verdict:
+    """Return the verdict on an order that names no coupons, or only those that it has."""
+    if change is None:
+        return _nothing(command, placing)
+    # Keep the customer: other commands of the batch may depend on whether this is the customer's first order.
+    outcome: Outcome = "unchanged" if placing.known is None else "recorded"
+    return Verdict(
+        command.command_id, outcome, placing.request.now, currency=command.order.currency,
+        order_id=command.order.order_id, customer_key=placing.request.customer_key, orders=(change,),
+    )  # fmt: skip
+
+
 def _refunded_before(command: RedeemCoupons, placing: Placing, applied: list[AppliedOffer]) -> int | None:
     """Return what the goods cost with these coupons if all of it was refunded before the order arrived, else None."""
-    known, request, order = placing.known, placing.request, command.order
-    if known is None or not known.returns or placing.all_returned:
+    request, order = placing.request, command.order
+    if placing.all_returned:
         return None
     paid = paid_minor(order, applied)
     return paid if placing_of(command, request.state, request.now, paid=paid).all_returned else None
