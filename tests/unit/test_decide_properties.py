@@ -1,8 +1,7 @@
 """Properties of every sequence of commands.
 
-The same commands are decided twice: in sequence on one state that verdicts are folded into, and each on a separate
-state, rebuilt only from what the earlier verdicts recorded. `Records` does the second: it is a simple model of the
-ledger's tables in which every count is a sum over ledger entries.
+The same commands are decided twice: in sequence on one state, and each on a separate state that `Records` rebuilds from
+what earlier verdicts recorded: a model of the ledger's tables, in which every count is a sum over ledger entries.
 """
 
 import copy
@@ -249,11 +248,10 @@ def well_formed(command: Command, verdict: Verdict) -> None:
     if isinstance(command, RedeemCoupons):
         # An order under the id of another one may be refused as a whole.
         coupons = [one for one in verdict.refused if one.code is not None or one.reason != Reason.ORDER_MISMATCH]
-        # An order placed again may keep a use without a discount, though its coupon is refused or no longer named.
-        unclear = len([one for one in verdict.kept if not one.coupon.discount_minor])
-        counted = len(verdict.accepted) + len(verdict.kept) + len(coupons) - unclear
         if len(coupons) == len(verdict.refused) and verdict.outcome != "unchanged":
-            assert counted <= verdict.requested_count <= counted + unclear
+            # A use that an order placed again keeps without a discount may be of a coupon that it doesn't name.
+            kept = range(sum(bool(one.coupon.discount_minor) for one in verdict.kept), len(verdict.kept) + 1)
+            assert verdict.requested_count - len(verdict.accepted) - len(coupons) in kept
         order = command.order
         for one in verdict.accepted:
             assert one.discount_minor is not None
