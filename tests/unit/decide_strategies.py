@@ -19,9 +19,11 @@ from shared.domain.model.commands import (
     RevokeReward,
     VoidCoupon,
 )
+from shared.domain.model.coupon import code_key
 from shared.domain.model.customer import Customer
 from shared.domain.model.order import Line, Order
 from shared.domain.model.order_commands import CancelOrder, FailPayment, PayOrder, RedeemCoupons, ReturnOrder
+from shared.domain.model.verdicts import KeptCoupon, Verdict
 from tests.builders import (
     FREE_SHIPPING,
     JOHN,
@@ -231,3 +233,18 @@ def named(one: Campaign, campaign_id: str) -> Campaign:
     if one.limits.spend_total_minor is not None:  # a budget needs a currency
         one = replace(one, currency="USD")
     return replace(one, campaign_id=campaign_id, code=CodeRule(shared_code="D" if campaign_id == "z" else None))
+
+
+def kept_on_request(command: RedeemCoupons, verdict: Verdict) -> list[KeptCoupon]:
+    """Return the kept coupons that the request asked for and that were not refused.
+
+    An order placed again also keeps the uses of other coupons, without a discount.
+    """
+    refused = {one.coupon_id for one in verdict.refused}
+    named = set(map(code_key, command.codes))
+    return [
+        one
+        for one in verdict.kept
+        if one.coupon.coupon_id not in refused
+        and (one.coupon.discount_minor or not command.complete or code_key(one.coupon.code) in named)
+    ]

@@ -25,7 +25,7 @@ from shared.domain.model.state import ActiveRedemption, LockState, Meter, OrderS
 from shared.domain.model.verdicts import LedgerEntry, LockChange, OrderChange, Verdict
 from shared.domain.offers.kinds import KINDS
 from tests.builders import JOHN, MARY, NOW, key_of
-from tests.unit.decide_strategies import CODES, CUSTOMERS, Step, codes, orders, steps, worlds
+from tests.unit.decide_strategies import CODES, CUSTOMERS, Step, codes, kept_on_request, orders, steps, worlds
 
 
 @dataclass
@@ -249,9 +249,8 @@ def well_formed(command: Command, verdict: Verdict) -> None:
         # An order under the id of another one may be refused as a whole.
         coupons = [one for one in verdict.refused if one.code is not None or one.reason != Reason.ORDER_MISMATCH]
         if len(coupons) == len(verdict.refused) and verdict.outcome != "unchanged":
-            # A use that an order placed again keeps without a discount may be of a coupon that it doesn't name.
-            kept = range(sum(bool(one.coupon.discount_minor) for one in verdict.kept), len(verdict.kept) + 1)
-            assert verdict.requested_count - len(verdict.accepted) - len(coupons) in kept
+            kept = kept_on_request(command, verdict)
+            assert len(verdict.accepted) + len(kept) + len(coupons) == verdict.requested_count
         order = command.order
         for one in verdict.accepted:
             assert one.discount_minor is not None
